@@ -1,0 +1,1 @@
+"""Where bars come from and where results are kept: everything with an outside."""

@@ -1,0 +1,166 @@
+"""The manifest, typed: every number that a profile file may set, with its default.
+
+Section numbers are those of the domain rules (docs/domain.md). Unknown keys are refused.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sleevegraph.atoms import Direction
+
+RISK_PROFILES = ("hrp", "min_variance", "max_sharpe", "risk_parity", "equal_weight", "barbell", "market", "benchmark")
+"""The eight recipes, in the order in which they are stored and shown."""
+
+Covariance = Literal["sample", "ledoit_wolf"]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,79}$")]
+
+DEFAULT_FEATURE_WEIGHTS = {
+    "momentum": 1.75,
+    "efficiency": 1.53,
+    "adx": 1.0,
+    "rating": 1.0,
+    "cvar": 1.0,
+    "antifragility": 0.63,
+    "skew": 0.5,
+    "kurtosis": 0.5,
+    "hurst": 0.35,
+    "liquidity": 0.29,
+    "stability": 0.05,
+    "entropy": 0.03,
+}
+
+
+class Rules(BaseModel):
+    """Frozen, and strict about unknown keys: a misspelt key must not become a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class UniverseRules(Rules):
+    """Section 3: who may be held at all."""
+
+    min_days_floor: int = Field(252, ge=2)
+    lookback_days: int = Field(500, ge=2)
+    train_days: int = Field(252, ge=30)
+    liquidity_days: int = Field(30, ge=1)
+    liquidity_floor: float = Field(1_000_000.0, ge=0)
+    quotes: tuple[str, ...] = Field(("USDT",), min_length=1)
+    max_return: float = Field(5.0, gt=0)
+    max_missing_share: Share = 0.10
+    min_annual_volatility: float = Field(0.02, ge=0)
+    """Below it a symbol is pegged, whatever its name says."""
+    excluded_bases: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Category (stable, fiat, wrapped, leveraged …) to base assets."""
+
+
+class CompletenessRules(Rules):
+    """What `bars_complete` asks of the market as a whole."""
+
+    min_fresh_share: Share = 0.80
+    """Of the symbols that traded in the ten days before P, how many must have a bar on P-1."""
+
+
+class SelectionRules(Rules):
+    """Section 5: from candidates to winners."""
+
+    train_days: int = Field(252, ge=30)
+    limit: int = Field(100, ge=1)
+    feature_weights: dict[str, float] = Field(default_factory=lambda: dict(DEFAULT_FEATURE_WEIGHTS))
+    """Overrides by key: what a file leaves out keeps its default."""
+    entropy_max_threshold: float = Field(0.999, gt=0, le=1)
+    efficiency_min_threshold: float = Field(0.05, ge=0)
+    kurtosis_max_threshold: float = 20.0
+    volatility_max_threshold: float = Field(2.5, gt=0)
+    hurst_centre: float = Field(0.58, gt=0, lt=1)
+    """Mean R/S Hurst exponent of white noise over `train_days` bars (0.57 at 500, 0.59 at 120)."""
+    cluster_lookbacks: tuple[int, ...] = Field((60, 120, 200), min_length=1)
+    cluster_threshold: float = Field(0.45, gt=0)
+    max_clusters: int = Field(25, ge=1)
+    top_n: int = Field(15, ge=1)
+    min_winners: int = Field(15, ge=1)
+    max_winners: int = Field(25, ge=1)
+    sparse_below: int = Field(3, ge=1)
+
+    @model_validator(mode="after")
+    def _known_features(self) -> "SelectionRules":
+        unknown = sorted(set(self.feature_weights) - set(DEFAULT_FEATURE_WEIGHTS))
+        if unknown:
+            raise ValueError(f"feature_weights: expected keys among {sorted(DEFAULT_FEATURE_WEIGHTS)}, found {unknown}")
+        if self.min_winners > self.max_winners:
+            raise ValueError(f"min_winners: expected at most max_winners {self.max_winners}, found {self.min_winners}")
+        for key, value in DEFAULT_FEATURE_WEIGHTS.items():
+            self.feature_weights.setdefault(key, value)
+        return self
+
+
+class RiskRules(Rules):
+    """Section 7: how weights are solved."""
+
+    engines: tuple[Literal["native"], ...] = Field(("native",), min_length=1)
+    covariance: Covariance = "ledoit_wolf"
+    cluster_cap: float = Field(0.25, gt=0, le=1)
+    """Per-asset cap; max(cluster_cap, 1/n) is applied."""
+
+
+class LedgerRules(Rules):
+    """Section 8: what trading costs."""
+
+    slippage: float = Field(0.001, ge=0)
+    commission: float = Field(0.0004, ge=0)
+    borrow: float = Field(0.02, ge=0)
+
+    @property
+    def cost(self) -> float:
+        """Cost of one unit of turnover."""
+        return self.slippage + self.commission
+
+
+class SleeveProfile(Rules):
+    """One logic in one direction: one file."""
+
+    name: Name
+    logic: str = Field(min_length=1)
+    """Names the atoms; the four rating sleeves use `rating_all` and `rating_ma`."""
+    rating: Literal["recommend_all", "recommend_ma", "recommend_other"]
+    direction: Direction
+    owner: str = "portfolio"
+    selection: SelectionRules = Field(default_factory=SelectionRules)
+    risk: RiskRules = Field(default_factory=RiskRules)
+    ledger: LedgerRules = Field(default_factory=LedgerRules)
+
+
+class MetaProfile(Rules):
+    """A portfolio whose assets are sleeves or other metas: one file."""
+
+    name: Name
+    children: tuple[Name, ...] = Field(min_length=2)
+    weight_min: float = Field(ge=0, le=1)
+    weight_max: float = Field(gt=0, le=1)
+    owner: str = "portfolio"
+    covariance: Covariance = "ledoit_wolf"
+    lookback_windows: int = Field(24, ge=1)
+    min_history_windows: int = Field(3, ge=1)
+    max_rows_lost: Share = 0.20
+    concentration_warn: Share = 0.25
+    concentration_block: Share = 0.40
+    ledger: LedgerRules = Field(default_factory=LedgerRules)
+
+
+class MarketProfile(Rules):
+    """What all sleeves share: the universe, completeness and the benchmark."""
+
+    exchange: str = "BINANCE"
+    benchmark_symbols: tuple[str, ...] = Field(("BINANCE:BTCUSDT",), min_length=1)
+    universe: UniverseRules = Field(default_factory=UniverseRules)
+    completeness: CompletenessRules = Field(default_factory=CompletenessRules)
+
+
+class Manifest(Rules):
+    """Everything that decides: one market, sleeves and metas in dependency order."""
+
+    market: MarketProfile
+    sleeves: tuple[SleeveProfile, ...]
+    metas: tuple[MetaProfile, ...]
+    """Children before parents."""

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sleevegraph.errors import ConfigurationError
+from sleevegraph.projection import project_bounded_simplex, project_capped_simplex
+
+
+@st.composite
+def bounded_problems(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A point and bounds around a feasible portfolio, so that the bounds are feasible."""
+    n = draw(st.integers(1, 25))
+    numbers = st.floats(0, 1, width=32)
+    feasible = np.array(draw(st.lists(numbers, min_size=n, max_size=n))) + 1e-3
+    feasible /= feasible.sum()
+    below, above = (np.array(draw(st.lists(numbers, min_size=n, max_size=n))) for _ in range(2))
+    scale = 10.0 ** draw(st.integers(-3, 6))
+    v = scale * np.array(draw(st.lists(st.floats(-1, 1, width=32), min_size=n, max_size=n)))
+    return v, feasible * (1 - below), feasible + above
+
+
+def largest_gain(direction: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
+    """max direction'z over the feasible z: fill the best coordinates first."""
+    z, left = low.copy(), 1.0 - low.sum()
+    for i in np.argsort(-direction):
+        step = min(high[i] - low[i], left)
+        z[i] += step
+        left -= step
+    return float(direction @ z)
+
+
+def violation(w: np.ndarray, v: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
+    """w is the projection if and only if (v - w)'(z - w) <= 0 for every feasible z."""
+    return (largest_gain(v - w, low, high) - float((v - w) @ w)) / max(1.0, np.abs(v).max())
+
+
+@settings(max_examples=300, deadline=None)
+@given(bounded_problems())
+def test_projection_is_feasible_and_satisfies_the_variational_inequality(problem: tuple) -> None:
+    v, low, high = problem
+    w = project_bounded_simplex(v, low, high)
+    assert abs(w.sum() - 1.0) <= 1e-12
+    assert (w >= low).all()
+    assert (w <= high).all()
+    assert violation(w, v, low, high) <= 1e-9
+
+
+def test_the_variational_inequality_catches_clip_and_renormalise() -> None:
+    v, low, high = np.array([1.2, 0.4, 0.2]), np.zeros(3), np.full(3, 0.7)
+    clipped = np.clip(v, low, high) / np.clip(v, low, high).sum()
+    assert violation(clipped, v, low, high) > 1e-2
+    np.testing.assert_allclose(project_bounded_simplex(v, low, high), [0.7, 0.25, 0.05], atol=1e-15)
+
+
+def test_weights_within_the_cap_stay_what_they_are() -> None:
+    weights = np.array([0.2, 0.25, 0.25, 0.3])
+    np.testing.assert_allclose(project_capped_simplex(weights, 0.3), weights, atol=1e-15)
+
+
+def test_tight_caps_and_floors_leave_equal_weight() -> None:
+    v = np.array([3.0, -1.0, 0.2, 0.0, 0.1, 7.0])
+    np.testing.assert_allclose(project_capped_simplex(v, 1 / 6), np.full(6, 1 / 6), atol=1e-15)
+    np.testing.assert_allclose(project_bounded_simplex(v, 1 / 6, 1.0), np.full(6, 1 / 6), atol=1e-15)
+
+
+def test_huge_values_do_not_lose_the_sum() -> None:
+    np.testing.assert_array_equal(project_capped_simplex(np.array([1e17, 1e17, 0.0]), 1.0), [0.5, 0.5, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("values", "lower", "upper"),
+    [
+        ([0.5, 0.5], 0.0, 0.4),
+        ([0.5, 0.5], 0.6, 1.0),
+        ([0.5, 0.5], [0.5, 0.2], [0.4, 1.0]),
+        ([], 0.0, 1.0),
+        ([0.5, np.nan], 0.0, 1.0),
+    ],
+)
+def test_bounds_that_no_weights_satisfy_and_missing_values_are_configuration_errors(
+    values: list[float], lower: object, upper: object
+) -> None:
+    with pytest.raises(ConfigurationError, match="expected"):
+        project_bounded_simplex(np.array(values), lower, upper)
