@@ -5,6 +5,17 @@ import polars as pl
 from sleevegraph.atoms import sign_of
 from sleevegraph.manifest import SleeveProfile
 
+SCHEMA = pl.Schema(
+    {
+        "symbol": pl.String(),
+        "rating": pl.Float64(),
+        "median_quote_volume": pl.Float64(),
+        "rank": pl.Int64(),
+        "kept": pl.Boolean(),
+        "reason": pl.String(),
+    }
+)
+
 
 def candidates(universe: pl.DataFrame, ratings: pl.DataFrame, sleeve: SleeveProfile) -> pl.DataFrame:
     """Rank the eligible symbols by the sleeve's rating and keep the first `limit`.
@@ -57,5 +68,6 @@ def candidates(universe: pl.DataFrame, ratings: pl.DataFrame, sleeve: SleeveProf
         ordered.with_columns(rank=pl.when("favourable").then(pl.int_range(1, pl.len() + 1)))
         .with_columns(reason=reason)
         .with_columns(kept=pl.col("reason") == "kept")
-        .select("symbol", "rating", "median_quote_volume", "rank", "kept", "reason")
+        .select(SCHEMA.names())
+        .cast(SCHEMA)
     )

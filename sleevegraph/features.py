@@ -10,7 +10,7 @@ from sleevegraph.errors import MissingFeatureError
 from sleevegraph.panel import Floats
 from sleevegraph.predictability import compact, efficiency_ratio, hurst_rs, permutation_entropy
 from sleevegraph.ratings import close_only_adx
-from sleevegraph.tails import tail_skew, upper_tail_mean
+from sleevegraph.tails import min_max, tail_skew, upper_tail_mean
 
 FEATURES = (
     "momentum",
@@ -137,10 +137,4 @@ def _antifragility(rows: Floats) -> Floats:
         alike = count == length
         returns = rows[alike, -length:].T
         skew[alike], tail[alike] = tail_skew(returns), upper_tail_mean(returns)
-    return _min_max(skew) + _min_max(tail)
-
-
-def _min_max(values: Floats) -> Floats:
-    """Scale to [0, 1]; all 0 when every candidate has the same value."""
-    low, high = values.min(), values.max()
-    return np.zeros_like(values) if high == low else (values - low) / (high - low)
+    return min_max(skew) + min_max(tail)

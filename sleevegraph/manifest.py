@@ -35,7 +35,7 @@ DEFAULT_FEATURE_WEIGHTS = {
 class Rules(BaseModel):
     """Frozen, and strict about unknown keys: a misspelt key must not become a default."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class UniverseRules(Rules):

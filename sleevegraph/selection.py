@@ -20,16 +20,18 @@ from sleevegraph.vetoes import veto_report, vetoes_of
 DESCENDING = frozenset({"entropy", "skew", "kurtosis"})
 """Features of which less is better."""
 
-_TABLE = {
-    "symbol": pl.String(),
-    "score": pl.Float64(),
-    "cluster": pl.Int64(),
-    "vetoes": pl.List(pl.String()),
-    "winner": pl.Boolean(),
-    "stage": pl.Int64(),
-    "reason": pl.String(),
-    "rank": pl.Int64(),
-}
+SCHEMA = pl.Schema(
+    {
+        "symbol": pl.String(),
+        "score": pl.Float64(),
+        "cluster": pl.Int64(),
+        "vetoes": pl.List(pl.String()),
+        "winner": pl.Boolean(),
+        "stage": pl.Int64(),
+        "reason": pl.String(),
+        "rank": pl.Int64(),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ def select(
         own_stage = picks[member.symbol][0] if winner else None
         rows.append((member.symbol, member.score, member.cluster, member.vetoes, winner, own_stage, reason, rank))
     return Selection(
-        table=pl.DataFrame(rows, schema=_TABLE, orient="row"),
+        table=pl.DataFrame(rows, schema=SCHEMA, orient="row"),
         stage=stage,
         sparse=sparse,
         vetoes=veto_report(vetoes, features.filter(~pl.col("symbol").is_in(list(benchmark_symbols)))),

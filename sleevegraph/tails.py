@@ -23,7 +23,7 @@ def upper_tail_mean(returns: Floats) -> Floats:
 
 def antifragility(returns: Floats) -> Floats:
     """Min-max scaled tail skew plus min-max scaled upper-tail mean (N,), in [0, 2], of finite returns (T, N)."""
-    return _min_max(tail_skew(returns)) + _min_max(upper_tail_mean(returns))
+    return min_max(tail_skew(returns)) + min_max(upper_tail_mean(returns))
 
 
 def _columns(returns: Floats) -> Floats:
@@ -31,7 +31,8 @@ def _columns(returns: Floats) -> Floats:
     return np.ascontiguousarray(np.asarray(returns, dtype=np.float64).T)
 
 
-def _min_max(values: Floats) -> Floats:
+def min_max(values: Floats) -> Floats:
+    """Scale (N,) to [0, 1]; all 0 when every value is the same."""
     low, high = values.min(), values.max()
     if high == low:
         return np.zeros_like(values)

@@ -2,19 +2,40 @@
 
 from dataclasses import dataclass, field
 from math import fsum
+from typing import Protocol
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from sleevegraph.errors import LakeError
 from sleevegraph.manifest import LedgerRules
-from sleevegraph.panel import Panel
+from sleevegraph.panel import Floats
 from sleevegraph.simulation import LedgerState, simulate
 
 CASH = "CASH"
 """Stands where a symbol stands, for what is not in any symbol."""
 
 HOLDINGS_SCHEMA = pl.Schema({"symbol": pl.String, "value": pl.Float64, "basis": pl.Float64, "bankrupt": pl.Boolean})
+
+
+class Window(Protocol):
+    """The days of one window: what a Panel has, and what the streams of a meta's children make up."""
+
+    @property
+    def dates(self) -> NDArray[np.datetime64]:
+        """(T,) days."""
+        ...
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """(N,) names."""
+        ...
+
+    @property
+    def returns(self) -> Floats:
+        """(T, N) simple returns, NaN where there is none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +59,7 @@ def opening() -> Holdings:
 
 
 def earn(
-    holdings: Holdings, targets: dict[str, float] | None, window: Panel, rules: LedgerRules
+    holdings: Holdings, targets: dict[str, float] | None, window: Window, rules: LedgerRules
 ) -> tuple[pl.DataFrame, Holdings]:
     """Simulate one window over the symbols held or targeted; `window` has exactly the window's days.
 
@@ -102,7 +123,7 @@ def holdings_from_frame(frame: pl.DataFrame) -> Holdings:
     return Holdings(cash["value"].item(), positions, cash["bankrupt"].item())
 
 
-def _aligned_returns(window: Panel, symbols: list[str]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _aligned_returns(window: Window, symbols: list[str]) -> Floats:
     column = {symbol: i for i, symbol in enumerate(window.symbols)}
     returns = np.full((len(window.dates), len(symbols)), np.nan)
     for i, symbol in enumerate(symbols):

@@ -14,7 +14,7 @@ from sleevegraph.panel import Floats, Panel
 RELATIVE_VARIANCE_FLOOR = 1e-12
 """Of the median variance: rounding noise on a frozen price is not variance."""
 
-_SCHEMA = pl.Schema(
+SCHEMA = pl.Schema(
     {
         "symbol": pl.String(),
         "base": pl.String(),
@@ -60,7 +60,7 @@ def universe(known: Panel, at: date, rules: UniverseRules) -> pl.DataFrame:
         When `known` reaches P: a decision at P must not see it.
     """
     if not known.symbols:
-        return pl.DataFrame(schema=_SCHEMA)
+        return pl.DataFrame(schema=SCHEMA)
     if known.dates[-1] >= np.datetime64(at, "D"):
         raise BarsError(
             f"universe at {at}: expected bars before {at}, found {known.dates[-1]}, a look-ahead; pass panel.before({at})"
@@ -114,7 +114,7 @@ def _verdict(judged: pl.DataFrame, checks: list[Check]) -> pl.DataFrame:
     rule = pl.coalesce(pl.when(fails).then(pl.lit(name)) for name, fails, _ in checks)
     measured = pl.coalesce(pl.when(pl.col("rule") == name).then(value) for name, _, value in checks)
     judged = judged.with_columns(rule=rule).with_columns(value=measured, eligible=pl.col("rule").is_null())
-    return judged.select(_SCHEMA.names()).cast(_SCHEMA).sort("symbol")
+    return judged.select(SCHEMA.names()).cast(SCHEMA).sort("symbol")
 
 
 def _measures(known: Panel, at: date, rules: UniverseRules) -> pl.DataFrame:

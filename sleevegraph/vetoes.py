@@ -40,7 +40,7 @@ class Veto:
 
     def text(self, value: float) -> str:
         """Say what was found and what is allowed, for example `entropy 0.9991 > 0.999`."""
-        return f"{self.rule} {value:.6g} {'>' if self.sign > 0 else '<'} {self.threshold:g}"
+        return f"{self.rule} {value:.7g} {'>' if self.sign > 0 else '<'} {self.threshold:g}"
 
 
 def vetoes_of(rules: SelectionRules, *, relaxed: bool = False) -> list[Veto]:

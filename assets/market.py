@@ -1,0 +1,134 @@
+"""Group market: bars, who may be held, and the ratings of those who may."""
+
+from collections.abc import Sequence
+from datetime import date
+
+import dagster as dg
+import numpy as np
+import polars as pl
+
+from assets.partitioned import Compute, Partition, cash, grid_asset
+from resources.lake import BARS, Lake
+from resources.store import Store
+from resources.warehouse import write_warehouse
+from sleevegraph.errors import SleevegraphError
+from sleevegraph.manifest import MarketProfile
+from sleevegraph.ratings import VOTES, technical_ratings
+from sleevegraph.universe import SCHEMA as UNIVERSE_SCHEMA
+from sleevegraph.universe import universe
+
+UNIVERSE = ("universe",)
+RATINGS = ("technical_ratings",)
+RATINGS_SCHEMA = pl.Schema(
+    {
+        "symbol": pl.String(),
+        "date": pl.Date(),
+        **dict.fromkeys(("recommend_all", "recommend_ma", "recommend_other"), pl.Float64()),
+        **dict.fromkeys(VOTES, pl.Int8()),
+    }
+)
+OWNER = "market"
+
+
+def market_assets(market: MarketProfile) -> list[dg.AssetsDefinition]:
+    """Bars, universe, ratings and the warehouse over the lake."""
+    return [_daily_bars(market), _universe(market), _technical_ratings(), _warehouse()]
+
+
+def _daily_bars(market: MarketProfile) -> dg.AssetsDefinition:
+    @dg.asset(key=list(BARS), group_name="market", kinds={"polars", "parquet"}, owners=[f"team:{OWNER}"])
+    def daily_bars(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeResult[None]:
+        """Daily OHLCV bars of every symbol, merged into monthly files; the newest record of a bar wins."""
+        try:
+            source = store.source(market.exchange)
+            incoming = source.fetch(store.lake.known_bars() if store.lake.has_bars() else None)
+            store.record_source(source)
+            report = store.lake.store_bars(incoming)
+        except SleevegraphError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        context.log.info("%s: %s added, %s revised", source.describe(), report.added, report.revised)
+        metadata = _bars_metadata(store.lake, report.added, report.revised)
+        return dg.MaterializeResult(metadata={"source": source.describe(), **metadata})
+
+    return daily_bars
+
+
+def _bars_metadata(lake: Lake, added: int, revised: int) -> dict[str, object]:
+    bars = lake.known_bars()
+    gaps = bars.filter(pl.col("date").diff().over("symbol") > pl.duration(days=1)).height
+    derived = int(bars["quote_volume_derived"].sum())
+    return {
+        "dagster/row_count": bars.height,
+        "symbols": bars["symbol"].n_unique(),
+        "first_bar": str(bars["date"].min()),
+        "last_bar": str(bars["date"].max()),
+        "gaps": gaps,
+        "added": added,
+        "revised": revised,
+        "quote_volume": f"close x volume for {derived} of {bars.height} bars, as given for the rest",
+    }
+
+
+def _universe(market: MarketProfile) -> dg.AssetsDefinition:
+    def prepare(store: Store, days: Sequence[date]) -> Compute:
+        panel = store.lake.panel_before(max(days))
+
+        def compute(at: date) -> Partition:
+            frame = universe(panel.before(at), at, market.universe)
+            drops = frame.filter(~pl.col("eligible"))["rule"].value_counts(sort=True)
+            counts = dict(drops.iter_rows())
+            return Partition(
+                frame, {"eligible": int(frame["eligible"].sum()), "symbols": frame.height, "drops": counts}
+            )
+
+        return compute
+
+    return grid_asset(
+        UNIVERSE,
+        "market",
+        UNIVERSE_SCHEMA,
+        [dg.AssetKey(list(BARS))],
+        prepare,
+        description="Who may be held at P, and for every other symbol the first rule that says no.",
+        rules=[market.universe],
+        owner=OWNER,
+    )
+
+
+def _technical_ratings() -> dg.AssetsDefinition:
+    def prepare(store: Store, days: Sequence[date]) -> Compute:
+        rated = technical_ratings(store.lake.bars_before(max(days))).sort("date", "symbol")
+        dates = rated["date"].to_numpy()
+
+        def compute(at: date) -> Partition:
+            eligible = store.lake.read(UNIVERSE, str(at)).filter("eligible")
+            if eligible.is_empty():
+                return cash("no symbol is eligible")
+            # A rating depends on this symbol's bars up to its own date only, so rows dated < P are what P may see.
+            known = rated.head(int(np.searchsorted(dates, np.datetime64(at, "D"))))
+            newest = known.group_by("symbol", maintain_order=True).last()
+            frame = newest.join(eligible.select("symbol"), on="symbol", how="semi").sort("symbol")
+            return Partition(frame.select(RATINGS_SCHEMA.names()), {"rated": frame.height})
+
+        return compute
+
+    return grid_asset(
+        RATINGS,
+        "market",
+        RATINGS_SCHEMA,
+        [dg.AssetKey(list(BARS)), dg.AssetKey(list(UNIVERSE))],
+        prepare,
+        description="TradingView technical ratings of the eligible symbols at P: three recommendations, 26 votes.",
+        rules=[],
+        owner=OWNER,
+    )
+
+
+def _warehouse() -> dg.AssetsDefinition:
+    @dg.asset(deps=[dg.AssetKey(list(BARS))], group_name="market", kinds={"duckdb"}, owners=[f"team:{OWNER}"])
+    def warehouse(store: Store) -> dg.MaterializeResult[None]:
+        """DuckDB views over the lake, for any SQL client that opens the file read-only."""
+        views = write_warehouse(store.folders.warehouse, store.folders.lake)
+        return dg.MaterializeResult(metadata={"views": views, "dagster/uri": str(store.folders.warehouse)})
+
+    return warehouse

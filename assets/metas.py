@@ -1,0 +1,179 @@
+"""Group metas: child weights, the realised stream and the flattened physical book of each meta profile."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import reduce
+
+import dagster as dg
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from assets.books import books_in_force
+from assets.grid import PREVIOUS, reaching_back
+from assets.partitioned import Compute, Partition, grid_asset
+from assets.pictures import equity_picture, flattened_picture
+from assets.sleeves import key, stage
+from assets.track_records import track_record_compute
+from resources.lake import AssetPath, Lake
+from resources.store import Store
+from sleevegraph import ledgers
+from sleevegraph.calendar import STEP_DAYS, previous
+from sleevegraph.manifest import RISK_PROFILES, Manifest, MetaProfile
+from sleevegraph.meta_book import FLAT_SCHEMA, WEIGHTS_SCHEMA, flattened, subtree, weights_rows
+from sleevegraph.metas import meta_weights
+from sleevegraph.panel import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class StreamsWindow:
+    """The realised returns of a meta's children over one window."""
+
+    dates: NDArray[np.datetime64]
+    symbols: tuple[str, ...]
+    returns: Floats
+
+
+def meta_assets(meta: MetaProfile, manifest: Manifest) -> list[dg.AssetsDefinition]:
+    """The three assets of a meta."""
+    names = {m.name for m in manifest.metas}
+    records = {child: _record(child, child in names) for child in meta.children}
+    return [_meta_weights(meta, records), _meta_track_record(meta, records), _flattened_weights(meta, manifest)]
+
+
+def sleeves_below(meta: MetaProfile, manifest: Manifest) -> list[str]:
+    """Names of the sleeves in a meta's tree, each once."""
+    below = {child for node in subtree(meta, manifest.metas) for child in node.children}
+    return sorted(below & {sleeve.name for sleeve in manifest.sleeves})
+
+
+def _record(child: str, is_meta: bool) -> AssetPath:
+    return stage(child, "meta_track_record" if is_meta else "track_record")
+
+
+def _meta_weights(meta: MetaProfile, records: dict[str, AssetPath]) -> dg.AssetsDefinition:
+    lookback = meta.lookback_windows - 1
+
+    def prepare(store: Store, days: Sequence[date]) -> Compute:
+        first = min(days) - timedelta(days=lookback * STEP_DAYS)
+        streams = {child: _returns(store.lake, path, first, max(days)) for child, path in records.items()}
+
+        def compute(at: date) -> Partition:
+            for path in records.values():
+                store.lake.standing(path, str(at))  # a meta needs all of its children: an absent one is an error
+            solutions = {
+                profile: meta_weights(
+                    profile, {c: s.filter(pl.col("profile") == profile) for c, s in streams.items()}, meta, at
+                )
+                for profile in RISK_PROFILES
+            }
+            fallbacks = {p: s.reason for p, s in solutions.items() if s.status != "native"}
+            lost = max(s.lost_share for s in solutions.values())
+            warning = {"warning": f"the join of dates lost {lost:.0%} of the rows"} if lost > meta.max_rows_lost else {}
+            return Partition(weights_rows(solutions), {"fallbacks": fallbacks, "lost_share": lost, **warning})
+
+        return compute
+
+    return grid_asset(
+        stage(meta.name, "meta_weights"),
+        "metas",
+        WEIGHTS_SCHEMA,
+        [dg.AssetDep(key(path), partition_mapping=reaching_back(lookback)) for path in records.values()],
+        prepare,
+        description="Weights of the children by each risk profile, from what they realised before P.",
+        rules=[meta],
+        owner=meta.owner,
+    )
+
+
+def _meta_track_record(meta: MetaProfile, records: dict[str, AssetPath]) -> dg.AssetsDefinition:
+    path, weights = stage(meta.name, "meta_track_record"), stage(meta.name, "meta_weights")
+
+    def prepare(store: Store, days: Sequence[date]) -> Compute:
+        lake = store.lake
+
+        def window(at: date) -> Callable[[str], StreamsWindow]:
+            streams = {child: _returns(lake, record, at, at) for child, record in records.items()}
+            return lambda profile: _window({c: s.filter(pl.col("profile") == profile) for c, s in streams.items()}, at)
+
+        def decision(at: date) -> tuple[ledgers.Targets | None, str]:
+            rows = lake.read(weights, str(at))
+            return {
+                profile: dict(rows.filter(pl.col("profile") == profile).select("child", "weight").iter_rows())
+                for profile in RISK_PROFILES
+            }, ""
+
+        return track_record_compute(lake, path, min(days), decision, window, meta.ledger)
+
+    return grid_asset(
+        path,
+        "metas",
+        ledgers.SCHEMA,
+        [
+            *(key(record) for record in records.values()),
+            dg.AssetDep(key(weights), partition_mapping=PREVIOUS),
+            dg.AssetDep(key(path), partition_mapping=PREVIOUS),
+        ],
+        prepare,
+        description="Days the meta earned since the previous rebalance: its children's realised streams, after costs.",
+        rules=[meta],
+        owner=meta.owner,
+        picture=lambda lake, partition: equity_picture(lake, path, partition),
+    )
+
+
+def _flattened_weights(meta: MetaProfile, manifest: Manifest) -> dg.AssetsDefinition:
+    path = stage(meta.name, "flattened_weights")
+    nodes, sleeves = subtree(meta, manifest.metas), sleeves_below(meta, manifest)
+
+    def prepare(store: Store, days: Sequence[date]) -> Compute:
+        del days
+
+        def compute(at: date) -> Partition:
+            weights = {node.name: store.lake.read(stage(node.name, "meta_weights"), str(at)) for node in nodes}
+            books, held = books_in_force(store, sleeves, at)
+            frame = flattened(meta.name, weights, books)
+            dust = frame.filter("dust")["net"].abs().sum()
+            return Partition(
+                frame, {"symbols": frame["symbol"].n_unique(), "dust": dust, **({"held": held} if held else {})}
+            )
+
+        return compute
+
+    return grid_asset(
+        path,
+        "metas",
+        FLAT_SCHEMA,
+        [
+            *(key(stage(node.name, "meta_weights")) for node in nodes),
+            *(key(stage(sleeve, asset)) for sleeve in sleeves for asset in ("risk_weights", "track_record")),
+        ],
+        prepare,
+        description="Physical net weight per symbol, gross before netting, and what every path contributes.",
+        rules=[meta],
+        owner=meta.owner,
+        picture=lambda lake, partition: flattened_picture(lake, path, partition),
+    )
+
+
+def _returns(lake: Lake, path: AssetPath, first: date, last: date) -> pl.DataFrame:
+    """[profile, date, ret] of the stored record partitions in [first, last]; days without a return are left out."""
+    wanted = [partition for partition in lake.partitions(path) if str(first) <= partition <= str(last)]
+    rows = [lake.read(path, partition).select("profile", "date", "ret") for partition in wanted]
+    return (
+        pl.concat(rows).drop_nulls()
+        if rows
+        else pl.DataFrame(schema={n: ledgers.SCHEMA[n] for n in ("profile", "date", "ret")})
+    )
+
+
+def _window(streams: dict[str, pl.DataFrame], at: date) -> StreamsWindow:
+    days = np.arange(np.datetime64(previous(at), "D"), np.datetime64(at, "D"))
+    frame = pl.DataFrame({"date": days})
+    joined = reduce(
+        lambda left, item: left.join(item[1].select("date", pl.col("ret").alias(item[0])), on="date", how="left"),
+        streams.items(),
+        frame,
+    )
+    return StreamsWindow(days, tuple(streams), joined.select(list(streams)).fill_null(float("nan")).to_numpy())

@@ -1,0 +1,124 @@
+"""What every grid asset does around its pure function: one partition at a time, judged, stored and described."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from hashlib import sha256
+from typing import Any
+
+import dagster as dg
+import polars as pl
+from pydantic import BaseModel
+
+from assets.grid import GRID
+from resources.lake import AssetPath, Lake, Status
+from resources.store import Store
+from sleevegraph.errors import GateError, LakeError, SleevegraphError
+
+Metadata = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """What a pure function made of one partition."""
+
+    frame: pl.DataFrame
+    metadata: Metadata = field(default_factory=dict)
+    status: Status = Status.OK
+    reason: str = ""
+
+
+Compute = Callable[[date], Partition]
+
+
+def grid_asset(
+    path: AssetPath,
+    group: str,
+    schema: pl.Schema,
+    deps: Sequence[dg.AssetDep | dg.AssetKey],
+    prepare: Callable[[Store, Sequence[date]], Compute],
+    *,
+    description: str,
+    rules: Sequence[BaseModel],
+    owner: str,
+    picture: Callable[[Lake, str], Metadata] | None = None,
+) -> dg.AssetsDefinition:
+    """Build an asset on the grid, computed range by range.
+
+    `prepare` reads what the whole range shares and returns the function of one date. `rules` are the parts of the
+    manifest that decide: their change is a new code version, so only what they touch becomes stale. `picture` draws
+    the newest partition of a run.
+    """
+
+    @dg.asset(
+        key=dg.AssetKey(list(path)),
+        group_name=group,
+        partitions_def=GRID,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        deps=deps,
+        description=description,
+        code_version=_version(rules),
+        kinds={"polars", "parquet"},
+        owners=[f"team:{owner}"],
+        metadata={"dagster/column_schema": _column_schema(schema)},
+    )
+    def asset(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeResult[None]:
+        keys = sorted(context.partition_keys)
+        try:
+            compute = prepare(store, [date.fromisoformat(key) for key in keys])
+            for key in keys:
+                context.add_asset_metadata(_store(store.lake, path, schema, key, compute), partition_key=key)
+        except (GateError, LakeError) as error:
+            raise dg.Failure(f"{'/'.join(path)}: {error}", allow_retries=False) from error
+        if picture is not None:
+            context.add_asset_metadata(picture(store.lake, keys[-1]), partition_key=keys[-1])
+        return dg.MaterializeResult()
+
+    return asset
+
+
+def _store(lake: Lake, path: AssetPath, schema: pl.Schema, key: str, compute: Compute) -> Mapping[str, Any]:
+    try:
+        made = compute(date.fromisoformat(key))
+    except (GateError, LakeError):
+        raise
+    except SleevegraphError as error:
+        made = blocked(f"{type(error).__name__}: {error}")
+    frame = made.frame if made.frame.width else schema.to_frame()
+    if frame.schema != schema:
+        raise LakeError(f"{key}: expected columns {dict(schema)}, found {dict(frame.schema)}")
+    digest = lake.write(path, key, frame, made.status, made.reason)
+    return {
+        "dagster/row_count": frame.height,
+        "dagster/uri": str(lake.path(path, key)),
+        "digest": digest,
+        "status": made.status.value,
+        **({"reason": made.reason} if made.reason else {}),
+        **made.metadata,
+    }
+
+
+def blocked(reason: str) -> Partition:
+    """A partition without a decision, and why."""
+    return Partition(pl.DataFrame(), status=Status.BLOCKED, reason=reason)
+
+
+def cash(reason: str) -> Partition:
+    """A partition that decided to hold nothing, and why."""
+    return Partition(pl.DataFrame(), status=Status.CASH, reason=reason)
+
+
+def inherited(lake: Lake, path: AssetPath, key: str) -> Partition | None:
+    """The blocked or cash standing of an upstream partition, to be handed on; None when it stands OK."""
+    status, reason = lake.standing(path, key)
+    if status is Status.OK:
+        return None
+    return Partition(pl.DataFrame(), status=status, reason=reason)
+
+
+def _version(rules: Sequence[BaseModel]) -> str:
+    return sha256("".join(rule.model_dump_json() for rule in rules).encode()).hexdigest()[:16]
+
+
+def _column_schema(schema: pl.Schema) -> dg.TableSchema:
+    return dg.TableSchema([dg.TableColumn(name, str(dtype)) for name, dtype in schema.items()])

@@ -1,0 +1,37 @@
+"""Guarantee: at P the market's bars before P are complete enough to decide on."""
+
+from datetime import date
+
+import dagster as dg
+import polars as pl
+
+from assets.market import UNIVERSE
+from checks.partitioned import Judge, Judgement, partition_check
+from resources.store import Store
+from sleevegraph.completeness import bars_complete
+from sleevegraph.manifest import MarketProfile
+
+
+def bars_complete_check(market: MarketProfile) -> dg.AssetChecksDefinition:
+    """Judge the bars that the universe at P was made from."""
+
+    def prepare(store: Store, keys: list[str]) -> Judge:
+        bars = store.lake.bars_before(date.fromisoformat(keys[-1]))
+
+        def judge(key: str) -> Judgement:
+            at = date.fromisoformat(key)
+            findings, figures = bars_complete(bars.filter(pl.col("date") < at), at, market.completeness)
+            return Judgement(findings, {name: _plain(value) for name, value in figures.items()})
+
+        return judge
+
+    return partition_check(
+        UNIVERSE,
+        "bars_complete",
+        prepare,
+        description="No duplicates, OHLC order, fresh to P-1, no session missing (weekends are sessions), gaps listed.",
+    )
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, date) else value

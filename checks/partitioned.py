@@ -1,0 +1,119 @@
+"""One verdict per partition, also inside single-run ranges, and a receipt that holds in later runs."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+# Dagster does not export the record that ties a verdict to the materialisation it judged. This is the only private
+# import of the project, and why Dagster is pinned.
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData as Target,
+)
+
+from assets.grid import GRID
+from resources.lake import AssetPath, Status
+from resources.receipts import Receipt
+from resources.store import Store
+from sleevegraph.errors import SleevegraphError
+from sleevegraph.findings import Finding
+
+MAX_SHOWN = 20
+"""Findings shown in metadata; the receipt keeps all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Findings of one partition and the figures behind them."""
+
+    findings: Sequence[Finding]
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+Judge = Callable[[str], Judgement]
+
+
+def partition_check(
+    path: AssetPath, name: str, prepare: Callable[[Store, list[str]], Judge], *, description: str
+) -> dg.AssetChecksDefinition:
+    """Build a blocking check of a grid asset.
+
+    The specification is blocking, so that within a run everything downstream waits for it. The verdicts themselves do
+    not stop a run: one bad partition would take a whole range down. Downstream assets read the receipt of their own
+    partition instead, and a failed one blocks exactly that partition, in this run and in every later one.
+    """
+    asset = dg.AssetKey(list(path))
+
+    @dg.asset_check(asset=asset, name=name, blocking=True, partitions_def=GRID, description=description)
+    def check(
+        context: dg.AssetCheckExecutionContext, store: Store
+    ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
+        keys = sorted(context.partition_keys)
+        targets = _targets(context.instance, asset, keys)
+        judge = prepare(store, keys)
+        for key in keys:
+            receipt = _judge(store, path, name, key, judge)
+            store.receipts.write(receipt)
+            yield dg.AssetCheckEvaluation(
+                asset_key=asset,
+                check_name=name,
+                passed=receipt.passed,
+                metadata=_metadata(receipt),
+                severity=dg.AssetCheckSeverity.ERROR,
+                blocking=False,
+                partition=key,
+                target_materialization_data=targets.get(key),
+            )
+        yield dg.Output(None)
+
+    return check
+
+
+def _judge(store: Store, path: AssetPath, name: str, key: str, judge: Judge) -> Receipt:
+    """Judge what is stored; a partition that was not decided is not certified either."""
+    digest = store.lake.digest(path, key)
+    status, reason = store.lake.standing(path, key)
+    if status is Status.BLOCKED:
+        verdict = Judgement([Finding("ERROR", "BLOCKED", "", reason)])
+    else:
+        try:
+            verdict = judge(key)
+        except SleevegraphError as error:
+            verdict = Judgement([Finding("ERROR", type(error).__name__, "", str(error))])
+    return Receipt(
+        asset="/".join(path),
+        check=name,
+        partition=key,
+        passed=not any(finding.level == "ERROR" for finding in verdict.findings),
+        digest=digest,
+        findings=[_text(finding) for finding in verdict.findings],
+        figures=verdict.figures,
+    )
+
+
+def _text(finding: Finding) -> str:
+    return f"{finding.level} {finding.code} {finding.symbol}: {finding.message}".replace(" :", ":")
+
+
+def _metadata(receipt: Receipt) -> dict[str, Any]:
+    shown = {"findings": receipt.findings[:MAX_SHOWN]} if receipt.findings else {}
+    return {**receipt.figures, **shown, "finding_count": len(receipt.findings), "judged_digest": receipt.digest}
+
+
+def _targets(instance: dg.DagsterInstance, asset: dg.AssetKey, keys: list[str]) -> dict[str, Target]:
+    """Newest materialisation of each partition, read in one query."""
+    found: dict[str, Target] = {}
+    wanted = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=keys)
+    cursor: str | None = None
+    while len(found) < len(keys):
+        page = instance.fetch_materializations(wanted, limit=500, cursor=cursor)
+        for record in page.records:
+            if record.partition_key is not None and record.partition_key not in found:
+                found[record.partition_key] = Target(
+                    storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+                )
+        if not page.has_more:
+            break
+        cursor = page.cursor
+    return found

@@ -1,0 +1,33 @@
+"""Guarantee: every expected cell has a status, and weights that are what a solve promises."""
+
+import dagster as dg
+
+from assets.sleeves import stage
+from checks.partitioned import Judge, Judgement, partition_check
+from resources.store import Store
+from sleevegraph.manifest import SleeveProfile
+from sleevegraph.risk_weights import expected_cells
+from sleevegraph.weight_sanity import certification, weight_sanity
+
+
+def weight_sanity_check(sleeve: SleeveProfile) -> dg.AssetChecksDefinition:
+    """Judge every cell of a sleeve's risk weights, and certify or degrade the sleeve."""
+    path = stage(sleeve.name, "risk_weights")
+
+    def prepare(store: Store, keys: list[str]) -> Judge:
+        del keys
+
+        def judge(key: str) -> Judgement:
+            cells = store.lake.read(path, key)
+            findings = weight_sanity(cells, expected_cells(sleeve))
+            standing, reasons = certification(cells, findings)
+            return Judgement(findings, {"certification": standing, "reasons": reasons})
+
+        return judge
+
+    return partition_check(
+        path,
+        "weight_sanity",
+        prepare,
+        description="Per cell: no NaN, w >= 0, weights add to 1, cap respected, no cell missing or unexpected.",
+    )

@@ -1,0 +1,64 @@
+"""What every command does first: find the home, prepare it, and point Dagster at it."""
+
+import os
+from collections.abc import Callable
+from datetime import date
+from functools import wraps
+from typing import Any
+
+import click
+
+from resources.atomic import write_atomically
+from resources.home import HOME_VARIABLE, Home, find_home
+from sleevegraph.calendar import require_on_grid
+from sleevegraph.errors import SleevegraphError
+
+DAGSTER_YAML = "telemetry:\n  enabled: false\n"
+
+
+def with_home(command: Callable[..., None]) -> Callable[..., None]:
+    """Add `--home` and pass the prepared Home; errors become one line on stderr and exit code 1."""
+
+    @click.option("--home", "folder", default="", metavar="DIR", help="Folder that holds dagster_home/ and data/.")
+    @wraps(command)
+    def wrapped(folder: str, **options: Any) -> None:
+        try:
+            command(home=prepared(find_home(folder)), **options)
+        except (SleevegraphError, OSError) as error:
+            raise click.ClickException(" ".join(str(error).split())) from error
+
+    return wrapped
+
+
+def prepared(home: Home) -> Home:
+    """Set what Dagster and our resources read, so that both use this home."""
+    os.environ[HOME_VARIABLE] = str(home.root)
+    os.environ["DAGSTER_HOME"] = str(home.dagster)
+    return home
+
+
+def create(home: Home) -> None:
+    """Make the folders, and Dagster's settings where there are none."""
+    home.dagster.mkdir(parents=True, exist_ok=True)
+    home.lake.mkdir(parents=True, exist_ok=True)
+    settings = home.dagster / "dagster.yaml"
+    if not settings.exists():
+        write_atomically(settings, lambda temporary: temporary.write_text(DAGSTER_YAML, encoding="utf-8"))
+
+
+class GridDate(click.ParamType):
+    """A rebalance date; anything else is refused with the nearest ones."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """Parse YYYY-MM-DD and require the grid."""
+        if isinstance(value, date):
+            return value
+        what = param.opts[0] if param else "date"
+        try:
+            return require_on_grid(date.fromisoformat(value), what)
+        except ValueError:
+            self.fail(f"{what}: expected a date as YYYY-MM-DD, found {value!r}", param, ctx)
+        except SleevegraphError as error:
+            self.fail(str(error), param, ctx)

@@ -1,0 +1,48 @@
+"""The one place that assembles: profiles become assets and checks, and jobs and sensors launch them."""
+
+import dagster as dg
+
+from assets.market import market_assets
+from assets.metas import meta_assets
+from assets.sleeves import sleeve_assets
+from checks.bars_complete import bars_complete_check
+from checks.conservation import concentration_check, conservation_check
+from checks.directional_sign_test import streams_sign_check, weights_sign_check
+from checks.weight_sanity import weight_sanity_check
+from jobs.rebalance import ingest, rebalance
+from jobs.schedule import rebalance_schedule
+from profiles.load import load_manifest
+from resources.store import Store
+from sensors.rebalance import rebalance_sensor
+from sleevegraph.manifest import Manifest, SleeveProfile
+
+
+def build_definitions(manifest: Manifest) -> dg.Definitions:
+    """Every asset, check, job, schedule and sensor of a manifest."""
+    market = manifest.market
+    assets = [
+        *market_assets(market),
+        *(asset for sleeve in manifest.sleeves for asset in sleeve_assets(sleeve, market)),
+        *(asset for meta in manifest.metas for asset in meta_assets(meta, manifest)),
+    ]
+    checks = [
+        bars_complete_check(market),
+        *(check for s in manifest.sleeves for check in _sleeve_checks(s, manifest)),
+        *(check for m in manifest.metas for check in (conservation_check(m, manifest), concentration_check(m))),
+    ]
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=checks,
+        jobs=[ingest, rebalance],
+        schedules=[rebalance_schedule],
+        sensors=[rebalance_sensor(manifest)],
+        resources={"store": Store()},
+        executor=dg.in_process_executor,
+    )
+
+
+def _sleeve_checks(sleeve: SleeveProfile, manifest: Manifest) -> list[dg.AssetChecksDefinition]:
+    return [streams_sign_check(sleeve), weights_sign_check(sleeve, manifest.market), weight_sanity_check(sleeve)]
+
+
+defs = build_definitions(load_manifest())

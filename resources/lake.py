@@ -1,0 +1,143 @@
+"""The lake: one Parquet file per asset and partition, and the only door to market bars."""
+
+import hashlib
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from resources.atomic import write_atomically
+from sleevegraph.bars import BAR_SCHEMA, MergeReport, merge_bars
+from sleevegraph.errors import LakeError
+from sleevegraph.panel import Panel, build_panel
+
+AssetPath = tuple[str, ...]
+
+BARS: AssetPath = ("daily_bars",)
+_STATUS, _REASON = "sleevegraph_status", "sleevegraph_reason"
+"""Keys in a Parquet file's own metadata."""
+
+
+class Status(StrEnum):
+    """How a partition stands; anything but OK says why and may be empty."""
+
+    OK = "OK"
+    CASH = "CASH"
+    """Decided on purpose: the sleeve holds nothing in this window."""
+    BLOCKED = "BLOCKED"
+    """Not decided: a gate or an error stood in the way, and the last certified weights stay in force."""
+
+
+class Lake:
+    """Partitions under `root`; every write is atomic, every read says what is missing."""
+
+    def __init__(self, root: Path) -> None:
+        """Use the folder `root`, which need not exist yet."""
+        self.root = root
+
+    def path(self, asset: AssetPath, partition: str) -> Path:
+        """Where a partition is or would be."""
+        return self.root.joinpath(*asset) / f"{partition}.parquet"
+
+    def partitions(self, asset: AssetPath) -> list[str]:
+        """Stored partition keys, ascending."""
+        return sorted(p.stem for p in self.root.joinpath(*asset).glob("[!.]*.parquet"))
+
+    def write(
+        self, asset: AssetPath, partition: str, frame: pl.DataFrame, status: Status = Status.OK, reason: str = ""
+    ) -> str:
+        """Store a partition and return its digest; one that stands OK must have rows."""
+        if frame.is_empty() and status is Status.OK:
+            raise LakeError(f"{'/'.join(asset)} {partition}: expected rows, found none; nothing was written")
+        metadata = {_STATUS: status.value, _REASON: reason}
+        path = self.path(asset, partition)
+        write_atomically(path, lambda temporary: frame.write_parquet(temporary, metadata=metadata))
+        return digest(path)
+
+    def read(self, asset: AssetPath, partition: str) -> pl.DataFrame:
+        """Return a stored partition; LakeError when absent or unreadable."""
+        path = self._existing(asset, partition)
+        try:
+            return pl.read_parquet(path, glob=False)
+        except PolarsError as error:
+            raise self._unreadable(asset, partition, error) from error
+
+    def standing(self, asset: AssetPath, partition: str) -> tuple[Status, str]:
+        """How the stored partition stands, and why."""
+        path = self._existing(asset, partition)
+        try:
+            metadata = pl.read_parquet_metadata(path)
+        except PolarsError as error:
+            raise self._unreadable(asset, partition, error) from error
+        return Status(metadata.get(_STATUS, Status.OK)), metadata.get(_REASON, "")
+
+    def digest(self, asset: AssetPath, partition: str) -> str:
+        """SHA-256 of a stored partition's file."""
+        return digest(self._existing(asset, partition))
+
+    def scan(self, asset: AssetPath) -> pl.LazyFrame:
+        """Every partition of an asset, lazily; a blocked one has no rows."""
+        files = [self.path(asset, partition) for partition in self.partitions(asset)]
+        if not files:
+            raise LakeError(f"{'/'.join(asset)}: expected partitions under {self.root}, found none; run a backfill")
+        return pl.scan_parquet(files, glob=False)
+
+    def has_bars(self) -> bool:
+        """Whether any bar was ingested."""
+        return bool(self.partitions(BARS))
+
+    def bars_before(self, at: date) -> pl.DataFrame:
+        """Every bar dated before `at`, sorted by symbol and date: the only way a decision gets bars."""
+        months = [m for m in self.partitions(BARS) if m <= f"{at:%Y-%m}"]
+        if not months:
+            raise LakeError(f"daily_bars: expected bars before {at}, found none under {self.root}; run an ingest")
+        frames = [self.read(BARS, month).filter(pl.col("date") < at) for month in months]
+        return pl.concat(frames).sort("symbol", "date")
+
+    def panel_before(self, at: date) -> Panel:
+        """`bars_before`, as matrices."""
+        return build_panel(self.bars_before(at))
+
+    def newest_bar(self) -> date | None:
+        """Date of the last bar, from the bars themselves."""
+        months = self.partitions(BARS)
+        newest = self.read(BARS, months[-1])["date"].max() if months else None
+        return newest if isinstance(newest, date) else None
+
+    def store_bars(self, incoming: pl.DataFrame) -> MergeReport:
+        """Merge bars into the monthly files; newest record wins, unchanged months are not touched."""
+        known = self.known_bars()
+        merged, report = merge_bars(known, incoming)
+        month = pl.col("date").dt.strftime("%Y-%m")
+        for (key,), bars in merged.group_by(month.alias("month"), maintain_order=True):
+            before = known.filter(month == key)
+            if not bars.equals(before):
+                self.write(BARS, str(key), bars)
+        return report
+
+    def known_bars(self) -> pl.DataFrame:
+        """All stored bars, for ingestion only: decisions use `bars_before`."""
+        frames = [self.read(BARS, month) for month in self.partitions(BARS)]
+        return pl.concat(frames).sort("symbol", "date") if frames else BAR_SCHEMA.to_frame()
+
+    def _existing(self, asset: AssetPath, partition: str) -> Path:
+        path = self.path(asset, partition)
+        if not path.is_file():
+            raise LakeError(
+                f"{'/'.join(asset)} {partition}: expected a stored partition at {path}, found none; materialise it first"
+            )
+        return path
+
+    def _unreadable(self, asset: AssetPath, partition: str, error: PolarsError) -> LakeError:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return LakeError(
+            f"{'/'.join(asset)} {partition}: expected a Parquet file at {self.path(asset, partition)}, "
+            f"found one that cannot be read ({first}); delete it and materialise the partition again"
+        )
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,96 @@
+"""Receipts: what a check said of a partition, kept so that it holds in every later run.
+
+A blocking check gates only its own run. Whoever uses a partition asks here, and an absent or stale
+receipt is as bad as a failed one.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from resources.atomic import write_atomically
+from resources.lake import AssetPath, Lake
+from sleevegraph.errors import GateError
+
+
+class State(StrEnum):
+    """What a gate says."""
+
+    PASSED = "PASSED"
+    FAILED = "FAILED"
+    ABSENT = "ABSENT"
+    STALE = "STALE"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One verdict, and the digest of exactly what was judged."""
+
+    asset: str
+    check: str
+    partition: str
+    passed: bool
+    digest: str
+    findings: list[str] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+class Receipts:
+    """Receipts under `root`, judged against the partitions of `lake`."""
+
+    def __init__(self, root: Path, lake: Lake) -> None:
+        """Use the folder `root`, which need not exist yet."""
+        self.root = root
+        self.lake = lake
+
+    def path(self, asset: AssetPath, check: str, partition: str) -> Path:
+        """Where a receipt is or would be."""
+        return self.root.joinpath(*asset, check, f"{partition}.json")
+
+    def write(self, receipt: Receipt) -> None:
+        """Store a receipt, replacing an older one."""
+        path = self.path(tuple(receipt.asset.split("/")), receipt.check, receipt.partition)
+        text = json.dumps(asdict(receipt), sort_keys=True, indent=1, default=str)
+        write_atomically(path, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
+
+    def read(self, asset: AssetPath, check: str, partition: str) -> Receipt | None:
+        """Return a stored receipt, or None; one that cannot be read counts as none."""
+        path = self.path(asset, check, partition)
+        try:
+            return Receipt(**json.loads(path.read_text(encoding="utf-8")))
+        except (FileNotFoundError, json.JSONDecodeError, TypeError):
+            return None
+
+    def state(self, asset: AssetPath, check: str, partition: str) -> tuple[State, str]:
+        """Return the gate's state for the partition as it is stored now, with the reason unless it passed."""
+        receipt = self.read(asset, check, partition)
+        where = f"{check} of {'/'.join(asset)} at {partition}"
+        if receipt is None:
+            return State.ABSENT, f"{where}: no receipt"
+        if receipt.digest != self.lake.digest(asset, partition):
+            return State.STALE, f"{where}: the partition changed after it was judged"
+        if not receipt.passed:
+            return State.FAILED, f"{where} failed: {'; '.join(receipt.findings[:3]) or 'no finding recorded'}"
+        return State.PASSED, ""
+
+    def refusal(self, asset: AssetPath, checks: tuple[str, ...], partition: str) -> str:
+        """Why the partition is not certified, or an empty string.
+
+        Raises
+        ------
+        GateError
+            When a receipt is absent or stale: nobody judged what is stored, so nobody may build on it.
+        """
+        failed = []
+        for check in checks:
+            state, reason = self.state(asset, check, partition)
+            if state in {State.ABSENT, State.STALE}:
+                raise GateError(
+                    f"{reason}; materialise {'/'.join(asset)} with its checks for {partition} "
+                    f"(dagster asset materialize --select {'/'.join(asset)} --partition {partition})"
+                )
+            if state is State.FAILED:
+                failed.append(reason)
+        return " | ".join(failed)

@@ -1,0 +1,61 @@
+"""The warehouse: a DuckDB file of views over the lake's Parquet, replaced in one step so readers never wait."""
+
+from pathlib import Path
+
+import duckdb
+
+from resources.atomic import write_atomically
+
+
+def write_warehouse(target: Path, lake: Path) -> list[str]:
+    """Write views over every asset that has partitions and return their names.
+
+    A view reads all partitions of its asset, those written later included; `rebalance` is the partition key. Views of
+    sleeves and metas are named `<sleeve>__<asset>`; views without prefix unite an asset over all sleeves.
+    """
+    folders = sorted({path.parent.relative_to(lake) for path in lake.rglob("[!.]*.parquet")})
+    views: list[str] = []
+
+    def fill(temporary: Path) -> None:
+        with duckdb.connect(str(temporary)) as connection:
+            for folder in folders:
+                view = "__".join(folder.parts)
+                connection.execute(f"CREATE VIEW {_name(view)} AS {_select(lake / folder)}")
+                views.append(view)
+            for asset in sorted({folder.parts[-1] for folder in folders if len(folder.parts) > 1}):
+                connection.execute(f"CREATE VIEW {_name(asset)} AS {_united(folders, asset)}")
+                views.append(asset)
+            if {"universe", "candidates", "winners"} <= set(views):
+                connection.execute(f"CREATE VIEW fate AS {_FATE}")
+                views.append("fate")
+
+    write_atomically(target, fill)
+    return views
+
+
+_FATE = """
+SELECT rebalance, symbol, NULL AS portfolio, 'universe' AS stage, coalesce(rule, 'eligible') AS reason FROM universe
+UNION ALL SELECT rebalance, symbol, portfolio, 'candidates', reason FROM candidates
+UNION ALL SELECT rebalance, symbol, portfolio, 'winners', reason FROM winners
+"""
+"""Where a symbol dropped out, and why: one row per stage that saw it."""
+
+
+def _select(folder: Path) -> str:
+    # Hidden files are writes under way. The file name, not its content, says which partition it is.
+    files = str(folder / "[0-9]*.parquet").replace("'", "''")
+    key = "try_cast(parse_filename(filename, true) AS DATE) AS rebalance"
+    return f"SELECT {key}, * EXCLUDE (filename) FROM read_parquet('{files}', filename = true, union_by_name = true)"  # noqa: S608 - quoted above
+
+
+def _united(folders: list[Path], asset: str) -> str:
+    parts = [
+        f"SELECT '{folder.parts[0]}' AS portfolio, * FROM {_name('__'.join(folder.parts))}"  # noqa: S608 - quoted
+        for folder in folders
+        if folder.parts[-1] == asset and len(folder.parts) > 1
+    ]
+    return " UNION ALL BY NAME ".join(parts)
+
+
+def _name(view: str) -> str:
+    return '"' + view.replace('"', '""') + '"'
