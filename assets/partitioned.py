@@ -11,6 +11,7 @@ import polars as pl
 from pydantic import BaseModel
 
 from assets.grid import GRID
+from assets.metadata import add_metadata
 from resources.lake import AssetPath, Lake, Status
 from resources.store import Store
 from sleevegraph.errors import GateError, LakeError, SleevegraphError
@@ -67,11 +68,11 @@ def grid_asset(
         try:
             compute = prepare(store, [date.fromisoformat(key) for key in keys])
             for key in keys:
-                context.add_asset_metadata(_store(store.lake, path, schema, key, compute), partition_key=key)
+                add_metadata(context, key, _store(store.lake, path, schema, key, compute))
         except (GateError, LakeError) as error:
             raise dg.Failure(f"{'/'.join(path)}: {error}", allow_retries=False) from error
         if picture is not None:
-            context.add_asset_metadata(picture(store.lake, keys[-1]), partition_key=keys[-1])
+            add_metadata(context, keys[-1], picture(store.lake, keys[-1]))
         return dg.MaterializeResult()
 
     return asset

@@ -13,7 +13,12 @@ from resources.home import HOME_VARIABLE, Home, find_home
 from sleevegraph.calendar import require_on_grid
 from sleevegraph.errors import SleevegraphError
 
-DAGSTER_YAML = "telemetry:\n  enabled: false\n"
+DAGSTER_YAML = """telemetry:
+  enabled: false
+event_log_storage:
+  module: resources.event_log
+  class: PooledSqliteEventLog
+"""
 
 
 def with_home(command: Callable[..., None]) -> Callable[..., None]:
