@@ -1,14 +1,12 @@
 """Group metas: child weights, the realised stream and the flattened physical book of each meta profile."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import reduce
 
 import dagster as dg
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from assets.books import books_in_force
 from assets.grid import PREVIOUS, reaching_back
@@ -23,16 +21,7 @@ from sleevegraph.calendar import STEP_DAYS, previous
 from sleevegraph.manifest import RISK_PROFILES, Manifest, MetaProfile
 from sleevegraph.meta_book import FLAT_SCHEMA, WEIGHTS_SCHEMA, flattened, subtree, weights_rows
 from sleevegraph.metas import meta_weights
-from sleevegraph.panel import Floats
-
-
-@dataclass(frozen=True, slots=True)
-class StreamsWindow:
-    """The realised returns of a meta's children over one window."""
-
-    dates: NDArray[np.datetime64]
-    symbols: tuple[str, ...]
-    returns: Floats
+from sleevegraph.track_record import ReturnsWindow
 
 
 def meta_assets(meta: MetaProfile, manifest: Manifest) -> list[dg.AssetsDefinition]:
@@ -93,7 +82,7 @@ def _meta_track_record(meta: MetaProfile, records: dict[str, AssetPath]) -> dg.A
     def prepare(store: Store, days: Sequence[date]) -> Compute:
         lake = store.lake
 
-        def window(at: date) -> Callable[[str], StreamsWindow]:
+        def window(at: date) -> Callable[[str], ReturnsWindow]:
             streams = {child: _returns(lake, record, at, at) for child, record in records.items()}
             return lambda profile: _window({c: s.filter(pl.col("profile") == profile) for c, s in streams.items()}, at)
 
@@ -168,7 +157,7 @@ def _returns(lake: Lake, path: AssetPath, first: date, last: date) -> pl.DataFra
     )
 
 
-def _window(streams: dict[str, pl.DataFrame], at: date) -> StreamsWindow:
+def _window(streams: dict[str, pl.DataFrame], at: date) -> ReturnsWindow:
     days = np.arange(np.datetime64(previous(at), "D"), np.datetime64(at, "D"))
     frame = pl.DataFrame({"date": days})
     joined = reduce(
@@ -176,4 +165,4 @@ def _window(streams: dict[str, pl.DataFrame], at: date) -> StreamsWindow:
         streams.items(),
         frame,
     )
-    return StreamsWindow(days, tuple(streams), joined.select(list(streams)).fill_null(float("nan")).to_numpy())
+    return ReturnsWindow(days, tuple(streams), joined.select(list(streams)).fill_null(float("nan")).to_numpy())

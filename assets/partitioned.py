@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from assets.grid import GRID
 from assets.metadata import add_metadata
 from resources.lake import AssetPath, Lake, Status
-from resources.store import Store
+from resources.store import SIMULATED, Store, is_simulated
 from sleevegraph.errors import GateError, LakeError, SleevegraphError
 
 Metadata = dict[str, Any]
@@ -67,8 +67,9 @@ def grid_asset(
         keys = sorted(context.partition_keys)
         try:
             compute = prepare(store, [date.fromisoformat(key) for key in keys])
+            origin = {"market": SIMULATED} if is_simulated(store.folders) else {}
             for key in keys:
-                add_metadata(context, key, _store(store.lake, path, schema, key, compute))
+                add_metadata(context, key, {**_store(store.lake, path, schema, key, compute), **origin})
         except (GateError, LakeError) as error:
             raise dg.Failure(f"{'/'.join(path)}: {error}", allow_retries=False) from error
         if picture is not None:

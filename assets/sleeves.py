@@ -17,9 +17,9 @@ from sleevegraph import candidates as candidates_rule
 from sleevegraph import ledgers, selection, synthesis
 from sleevegraph import risk_weights as weights_rule
 from sleevegraph.atoms import Atom
-from sleevegraph.calendar import STEP_DAYS
+from sleevegraph.calendar import STEP_DAYS, previous
 from sleevegraph.manifest import MarketProfile, SleeveProfile
-from sleevegraph.track_record import Window
+from sleevegraph.track_record import Window, market_window
 
 BARS_CHECKS = ("bars_complete",)
 STREAMS_CHECKS = ("directional_sign_test",)
@@ -95,7 +95,9 @@ def _winners(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefinitio
             candidates = store.lake.read(upstream, str(at))
             if not candidates["kept"].any():
                 return cash(f"sparse: no candidate, expected at least {sleeve.selection.sparse_below} winners")
-            chosen = selection.select_winners(panel.before(at), candidates, sleeve, market.benchmark_symbols)
+            chosen = selection.select_winners(
+                panel.before(at, sleeve.selection.train_days), candidates, sleeve, market.benchmark_symbols
+            )
             metadata = {
                 "winners": int(chosen.table["winner"].sum()),
                 "stage": chosen.stage,
@@ -133,7 +135,9 @@ def _synthetic_returns(sleeve: SleeveProfile, market: MarketProfile) -> dg.Asset
             winners = store.lake.read(upstream, str(at)).filter("winner")["symbol"].sort()
             traded = _eligible(store, at).filter(pl.col("symbol").is_in(market.benchmark_symbols))["symbol"]
             atoms = atoms_of(sorted({*winners, *traded}), sleeve)
-            raw = synthesis.returns_matrix(panel.before(at), [a.symbol for a in atoms], sleeve.selection.train_days)
+            raw = synthesis.returns_matrix(
+                panel.before(at, sleeve.selection.train_days), [a.symbol for a in atoms], sleeve.selection.train_days
+            )
             frame = synthesis.long_streams(raw, synthesis.synthetic_matrix(raw, atoms), atoms)
             return Partition(frame, {"atoms": len(atoms), "missing": frame["raw"].null_count()})
 
@@ -204,7 +208,7 @@ def _track_record(sleeve: SleeveProfile) -> dg.AssetsDefinition:
             return (None, refusal) if refusal else (weights_rule.targets(store.lake.read(weights, str(at))), "")
 
         def window(at: date) -> Callable[[str], Window]:
-            days = panel.before(at).last(STEP_DAYS)
+            days = market_window(panel.before(at, STEP_DAYS), previous(at), STEP_DAYS)
             return lambda _profile: days
 
         return track_record_compute(store.lake, path, min(days), decision, window, sleeve.ledger)

@@ -32,7 +32,7 @@ def streams_sign_check(sleeve: SleeveProfile) -> dg.AssetChecksDefinition:
             # The names come from the selection, not from the streams: an atom that got lost must be missed.
             atoms = atoms_of(_names(store, sleeve, synthetic, key), sleeve)
             symbols = sorted({atom.symbol for atom in atoms})
-            known = panel.before(date.fromisoformat(key))
+            known = panel.before(date.fromisoformat(key), sleeve.selection.train_days)
             raw = returns_matrix(known, [s for s in symbols if s in known.symbols], sleeve.selection.train_days)
             return Judgement(directional_sign_test(raw, synthetic, atoms), {"atoms": len(atoms), "rows": raw.height})
 

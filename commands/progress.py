@@ -42,8 +42,17 @@ def quiet_run(
     selection = [dg.AssetKey(asset) for asset in assets] if assets else None
     tags = {}
     if partitions:
-        tags = {"dagster/asset_partition_range_start": partitions[0], "dagster/asset_partition_range_end": partitions[1]}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[step]}"))
+        tags = {
+            "dagster/asset_partition_range_start": partitions[0],
+            "dagster/asset_partition_range_end": partitions[1],
+        }
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[step]}"),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         steps = len(selection) if selection else len(job.graph.node_dict)
         task = progress.add_task(job_name, total=steps, step="")

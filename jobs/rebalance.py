@@ -2,7 +2,6 @@
 
 import dagster as dg
 
-from assets.grid import GRID
 
 ingest = dg.define_asset_job(
     "ingest",
@@ -13,6 +12,5 @@ ingest = dg.define_asset_job(
 rebalance = dg.define_asset_job(
     "rebalance",
     selection=dg.AssetSelection.all() - dg.AssetSelection.assets("daily_bars", "warehouse"),
-    partitions_def=GRID,
     description="From universe to flattened weights with every check, for one rebalance date or a range.",
 )

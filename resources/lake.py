@@ -93,8 +93,13 @@ class Lake:
         months = [m for m in self.partitions(BARS) if m <= f"{at:%Y-%m}"]
         if not months:
             raise LakeError(f"daily_bars: expected bars before {at}, found none under {self.root}; run an ingest")
-        frames = [self.read(BARS, month).filter(pl.col("date") < at) for month in months]
-        return pl.concat(frames).sort("symbol", "date")
+        files = [self.path(BARS, month) for month in months]
+        try:
+            return pl.scan_parquet(files, glob=False).filter(pl.col("date") < at).sort("symbol", "date").collect()
+        except PolarsError:
+            for month in months:
+                self.read(BARS, month)  # raises with the name of the file that cannot be read
+            raise
 
     def panel_before(self, at: date) -> Panel:
         """`bars_before`, as matrices."""

@@ -16,6 +16,7 @@ from sleevegraph.errors import ConfigurationError
 
 SOURCE_VARIABLE = "SLEEVEGRAPH_SOURCE"
 PATH_VARIABLE = "SLEEVEGRAPH_PATH"
+SIMULATED = "simulated market, not real prices"
 
 
 class Store(dg.ConfigurableResource[None]):
@@ -69,3 +70,8 @@ def recorded_source(home: Home) -> dict[str, str]:
         return {}
     record: dict[str, str] = json.loads(home.source.read_text(encoding="utf-8"))
     return record
+
+
+def is_simulated(home: Home) -> bool:
+    """Whether this home's bars are simulated, which everything made from them has to say."""
+    return recorded_source(home).get("name") == "simulated"

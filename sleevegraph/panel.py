@@ -37,12 +37,17 @@ class Panel:
     quote_volume: Floats
     returns: Floats
     """Simple close-to-close returns; NaN unless both this day and the day before have a bar."""
+    first_bar: NDArray[np.intp]
+    """Row of each symbol's first bar; negative when it lies before the first row."""
 
-    def before(self, at: date) -> "Panel":
-        """Only what was known before `at`: rows dated < `at`, symbols with at least one such bar."""
+    def before(self, at: date, days: int | None = None) -> "Panel":
+        """Only what was known before `at`: rows dated < `at`, symbols with at least one such bar.
+
+        With `days`, no more than that many of the newest rows; the symbols are the same.
+        """
         rows = int(np.searchsorted(self.dates, np.datetime64(at, "D")))
-        known = np.flatnonzero(np.isfinite(self.close[:rows]).any(axis=0))
-        return self._cut(slice(0, rows), known)
+        known = np.flatnonzero(self.first_bar < rows)
+        return self._cut(slice(0 if days is None else max(rows - days, 0), rows), known)
 
     def last(self, days: int) -> "Panel":
         """The last `days` calendar days (all of them when there are fewer), every symbol kept."""
@@ -72,6 +77,7 @@ class Panel:
             volume=take(self.volume),
             quote_volume=take(self.quote_volume),
             returns=take(self.returns),
+            first_bar=self.first_bar[columns] - rows.start,
         )
 
 
@@ -101,5 +107,6 @@ def build_panel(bars: pl.DataFrame) -> Panel:
         bases=tuple(names["base"].to_list()),
         quotes=tuple(names["quote"].to_list()),
         returns=returns,
+        first_bar=np.isfinite(matrices["close"]).argmax(axis=0),
         **matrices,
     )

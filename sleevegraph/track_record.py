@@ -1,6 +1,7 @@
 """The ledger of one (engine, risk profile) by symbol, carried from window to window."""
 
 from dataclasses import dataclass, field
+from datetime import date
 from math import fsum
 from typing import Protocol
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from sleevegraph.errors import LakeError
 from sleevegraph.manifest import LedgerRules
-from sleevegraph.panel import Floats
+from sleevegraph.panel import Floats, Panel
 from sleevegraph.simulation import LedgerState, simulate
 
 CASH = "CASH"
@@ -36,6 +37,29 @@ class Window(Protocol):
     def returns(self) -> Floats:
         """(T, N) simple returns, NaN where there is none."""
         ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReturnsWindow:
+    """A Window that is nothing else."""
+
+    dates: NDArray[np.datetime64]
+    symbols: tuple[str, ...]
+    returns: Floats
+
+
+def market_window(known: Panel, first: date, days: int) -> ReturnsWindow:
+    """Exactly the days from `first` on, for a ledger to walk.
+
+    A day on which no symbol at all has a return is a day without a market (or without its bars): nobody could trade, so
+    positions are carried through it at their last close. A symbol that alone has none has ended.
+    """
+    dates = np.datetime64(first, "D") + np.arange(days)
+    returns = np.full((days, len(known.symbols)), np.nan)
+    rows = np.isin(dates, known.dates)
+    returns[rows] = known.returns[np.isin(known.dates, dates)]
+    returns[np.isnan(returns).all(axis=1)] = 0.0
+    return ReturnsWindow(dates, known.symbols, returns)
 
 
 @dataclass(frozen=True, slots=True)
