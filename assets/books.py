@@ -1,11 +1,16 @@
-"""What a sleeve really holds at a rebalance: its new weights where certified, else the last certified, drifted."""
+"""What is really in force at a rebalance: new weights where certified, else the last certified ones, drifted."""
 
+from collections.abc import Sequence
 from datetime import date
 
+import polars as pl
+
 from assets.sleeves import WEIGHTS_CHECKS, stage
+from resources.lake import Status
 from resources.store import Store
 from sleevegraph.ledgers import ledgers_from_rows
 from sleevegraph.manifest import RISK_PROFILES
+from sleevegraph.meta_book import held_rows
 from sleevegraph.risk_weights import targets
 
 
@@ -27,3 +32,21 @@ def books_in_force(
     found = {sleeve: weights_in_force(store, sleeve, at) for sleeve in sleeves}
     books = {profile: {sleeve: book[profile] for sleeve, (book, _) in found.items()} for profile in RISK_PROFILES}
     return books, [reason for _, reason in found.values() if reason]
+
+
+def children_in_force(store: Store, metas: Sequence[str], at: date) -> tuple[dict[str, pl.DataFrame], list[str]]:
+    """By meta the child weights in force as `WEIGHTS_SCHEMA` rows, and the reasons of those held over.
+
+    A blocked meta that has never held anything has no rows.
+    """
+    found, reasons = {}, []
+    for meta in metas:
+        weights = stage(meta, "meta_weights")
+        status, reason = store.lake.standing(weights, str(at))
+        if status is Status.OK:
+            found[meta] = store.lake.read(weights, str(at))
+            continue
+        held = ledgers_from_rows(store.lake.read(stage(meta, "meta_track_record"), str(at)))
+        found[meta] = held_rows(held.in_force(), reason)
+        reasons.append(f"{meta} holds its weights of {held.weights_from or 'never: in cash'}: {reason}")
+    return found, reasons

@@ -8,13 +8,14 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from assets.books import books_in_force
+from assets.books import books_in_force, children_in_force
 from assets.grid import PREVIOUS, reaching_back
-from assets.partitioned import Compute, Partition, grid_asset
+from assets.market import UNIVERSE
+from assets.partitioned import Compute, Partition, blocked, grid_asset
 from assets.pictures import equity_picture, flattened_picture
-from assets.sleeves import key, stage
+from assets.sleeves import BARS_CHECKS, key, stage
 from assets.track_records import track_record_compute
-from resources.lake import AssetPath, Lake
+from resources.lake import AssetPath, Lake, Status
 from resources.store import Store
 from sleevegraph import ledgers
 from sleevegraph.calendar import STEP_DAYS, previous
@@ -49,6 +50,10 @@ def _meta_weights(meta: MetaProfile, records: dict[str, AssetPath]) -> dg.Assets
         streams = {child: _returns(store.lake, path, first, max(days)) for child, path in records.items()}
 
         def compute(at: date) -> Partition:
+            # Streams earned on bars that nobody vouches for are no ground for a decision either.
+            refusal = store.receipts.refusal(UNIVERSE, BARS_CHECKS, str(at))
+            if refusal:
+                return blocked(refusal)
             for path in records.values():
                 store.lake.standing(path, str(at))  # a meta needs all of its children: an absent one is an error
             solutions = {
@@ -68,7 +73,10 @@ def _meta_weights(meta: MetaProfile, records: dict[str, AssetPath]) -> dg.Assets
         stage(meta.name, "meta_weights"),
         "metas",
         WEIGHTS_SCHEMA,
-        [dg.AssetDep(key(path), partition_mapping=reaching_back(lookback)) for path in records.values()],
+        [
+            key(UNIVERSE),
+            *(dg.AssetDep(key(path), partition_mapping=reaching_back(lookback)) for path in records.values()),
+        ],
         prepare,
         description="Weights of the children by each risk profile, from what they realised before P.",
         rules=[meta],
@@ -87,6 +95,9 @@ def _meta_track_record(meta: MetaProfile, records: dict[str, AssetPath]) -> dg.A
             return lambda profile: _window({c: s.filter(pl.col("profile") == profile) for c, s in streams.items()}, at)
 
         def decision(at: date) -> tuple[ledgers.Targets | None, str]:
+            status, reason = lake.standing(weights, str(at))
+            if status is not Status.OK:
+                return None, reason
             rows = lake.read(weights, str(at))
             return {
                 profile: dict(rows.filter(pl.col("profile") == profile).select("child", "weight").iter_rows())
@@ -120,8 +131,12 @@ def _flattened_weights(meta: MetaProfile, manifest: Manifest) -> dg.AssetsDefini
         del days
 
         def compute(at: date) -> Partition:
-            weights = {node.name: store.lake.read(stage(node.name, "meta_weights"), str(at)) for node in nodes}
-            books, held = books_in_force(store, sleeves, at)
+            weights, held_metas = children_in_force(store, [node.name for node in nodes], at)
+            empty = [name for name, rows in weights.items() if rows.is_empty()]
+            if empty:
+                return blocked(f"{', '.join(empty)} was never certified: {'; '.join(held_metas)}")
+            books, held_sleeves = books_in_force(store, sleeves, at)
+            held = [*held_metas, *held_sleeves]
             frame = flattened(meta.name, weights, books)
             dust = frame.filter("dust")["net"].abs().sum()
             return Partition(
@@ -135,7 +150,7 @@ def _flattened_weights(meta: MetaProfile, manifest: Manifest) -> dg.AssetsDefini
         "metas",
         FLAT_SCHEMA,
         [
-            *(key(stage(node.name, "meta_weights")) for node in nodes),
+            *(key(stage(node.name, asset)) for node in nodes for asset in ("meta_weights", "meta_track_record")),
             *(key(stage(sleeve, asset)) for sleeve in sleeves for asset in ("risk_weights", "track_record")),
         ],
         prepare,

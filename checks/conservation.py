@@ -5,7 +5,7 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from assets.books import books_in_force
+from assets.books import books_in_force, children_in_force
 from assets.metas import sleeves_below
 from assets.sleeves import stage
 from checks.partitioned import Judge, Judgement, partition_check
@@ -29,8 +29,9 @@ def conservation_check(meta: MetaProfile, manifest: Manifest) -> dg.AssetChecksD
 
         def judge(key: str) -> Judgement:
             stored = store.lake.read(path, key)
-            weights = {node.name: store.lake.read(stage(node.name, "meta_weights"), key) for node in nodes}
-            books, _ = books_in_force(store, sleeves, date.fromisoformat(key))
+            at = date.fromisoformat(key)
+            weights, _ = children_in_force(store, [node.name for node in nodes], at)
+            books, _ = books_in_force(store, sleeves, at)
             findings = []
             for profile in RISK_PROFILES:
                 flat = stored.filter(pl.col("profile") == profile).select("symbol", "net", "gross")

@@ -33,7 +33,7 @@ FLAT_SCHEMA = pl.Schema(
 )
 
 Book = Mapping[str, Mapping[str, float]]
-"""Signed physical weights by sleeve and symbol, for one risk profile."""
+"""Weights by two names: of a symbol in a sleeve, or of a child under a risk profile."""
 
 
 def weights_rows(solutions: Mapping[str, MetaSolution]) -> pl.DataFrame:
@@ -44,6 +44,15 @@ def weights_rows(solutions: Mapping[str, MetaSolution]) -> pl.DataFrame:
             for profile, s in solutions.items()
             for child, weight in s.weights.items()
         ],
+        schema=WEIGHTS_SCHEMA,
+        orient="row",
+    )
+
+
+def held_rows(in_force: Book, reason: str) -> pl.DataFrame:
+    """Drifted child weights by risk profile as rows in `WEIGHTS_SCHEMA`, for a rebalance that was blocked."""
+    return pl.DataFrame(
+        [(profile, child, w, "held", reason, 0, 0, 0.0) for profile, ws in in_force.items() for child, w in ws.items()],
         schema=WEIGHTS_SCHEMA,
         orient="row",
     )

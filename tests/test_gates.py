@@ -1,0 +1,218 @@
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date
+from math import prod
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from resources.lake import AssetPath
+from resources.receipts import State
+from tests.homes import KEYS, LONG, META, NESTED, SHORT, TemporaryHome, cause, small_market
+
+PROJECT = Path(__file__).resolve().parent.parent
+UNIVERSE: AssetPath = ("universe",)
+STREAMS, WEIGHTS, RECORD = ((SHORT, stage) for stage in ("synthetic_returns", "risk_weights", "track_record"))
+BOOKS: tuple[AssetPath, ...] = ((META, "flattened_weights"), (NESTED, "flattened_weights"))
+DOWNSTREAM: tuple[AssetPath, ...] = (
+    RECORD,
+    *((meta, stage) for meta in (META, NESTED) for stage in ("meta_weights", "meta_track_record", "flattened_weights")),
+)
+"""All that reads the weights of the short sleeve."""
+
+WEIGHTS_CHECKS = [(WEIGHTS, "directional_sign_test"), (WEIGHTS, "weight_sanity")]
+
+
+def leg(home: TemporaryHome, key: str, sleeve: str, meta: str = META) -> dict[str, float]:
+    """What one sleeve contributes to each symbol of a meta's hrp book."""
+    book = home.read((meta, "flattened_weights"), key).filter(pl.col("profile") == "hrp")
+    paths = book.explode("contributions").unnest("contributions").filter(pl.col("path").str.ends_with(sleeve))
+    return dict(paths.filter(pl.col("symbol") != "CASH").select("symbol", "contribution").iter_rows())
+
+
+def decided(home: TemporaryHome, key: str, sleeve: str) -> dict[str, float]:
+    rows = home.read((sleeve, "risk_weights"), key).filter((pl.col("profile") == "hrp") & (pl.col("net") != 0.0))
+    return dict(rows.select("symbol", "net").iter_rows())
+
+
+def drifted(weights: dict[str, float], first: str, last: str) -> dict[str, float]:
+    """Weights times what the market did from the close before `first` to the close before `last`.
+
+    A symbol whose bars stop on the way is sold there: SIM006 does not trade from 2022-03-07 to 09.
+    """
+    start, end = date.fromisoformat(first), date.fromisoformat(last)
+    bars = small_market().with_columns(growth=pl.col("close") / pl.col("close").shift(1).over("symbol"))
+    held = bars.filter(pl.col("date").is_between(start, end, closed="left"), pl.col("symbol").is_in(list(weights)))
+    growth = held.group_by("symbol").agg("growth").filter(pl.col("growth").list.len() == (end - start).days)
+    return {symbol: weights[symbol] * prod(days) for symbol, days in growth.iter_rows()}
+
+
+def proportions(book: dict[str, float]) -> dict[str, float]:
+    total = sum(abs(weight) for weight in book.values())
+    return {symbol: weight / total for symbol, weight in sorted(book.items())}
+
+
+def records(home: TemporaryHome, path: AssetPath, key: str, column: str) -> set[object]:
+    return set(home.read(path, key)[column])
+
+
+@pytest.fixture
+def broken_bars(home: TemporaryHome, new_home: Callable[[], TemporaryHome]) -> TemporaryHome:
+    """A home whose bitcoin has a high below its low on 2022-02-20, between the second and the third rebalance."""
+    broken = (pl.col("symbol") == "BINANCE:BTCUSDT") & (pl.col("date") == date(2022, 2, 20))
+    bars = small_market().with_columns(high=pl.when(broken).then(pl.col("low") / 2).otherwise("high"))
+    other = new_home()
+    assert other.ingest(bars).success
+    assert other.run(*KEYS).success
+    assert home.hashes().keys() == other.hashes().keys()
+    return other
+
+
+def test_a_blocked_rebalance_holds_the_last_certified_weights_and_spares_the_others(
+    home: TemporaryHome, broken_bars: TemporaryHome
+) -> None:
+    sound, broken = home.hashes(upto=KEYS[1]), broken_bars.hashes(upto=KEYS[1])
+    assert broken == sound, "a defect between the second and the third rebalance reached an earlier one"
+    for sleeve in (LONG, SHORT):
+        for stage in ("candidates", "winners", "synthetic_returns", "risk_weights"):
+            assert broken_bars.standing((sleeve, stage), KEYS[2]) == "BLOCKED"
+            assert broken_bars.read((sleeve, stage), KEYS[2]).is_empty()
+            assert "OHLC_ORDER" in broken_bars.metadata((sleeve, stage), KEYS[2])["reason"]
+        decision = decided(home, KEYS[1], sleeve)
+        for key in KEYS[2:]:
+            expected = proportions(drifted(decision, KEYS[1], key))
+            assert proportions(leg(broken_bars, key, sleeve)) == pytest.approx(expected, abs=1e-12)
+            assert proportions(leg(home, key, sleeve)) != pytest.approx(expected, abs=1e-3)
+
+
+def test_the_track_record_and_the_books_say_that_weights_are_held_and_since_when(broken_bars: TemporaryHome) -> None:
+    for sleeve in (LONG, SHORT):
+        record = (sleeve, "track_record")
+        assert records(broken_bars, record, KEYS[3], "weights_from") == {date.fromisoformat(KEYS[1])}
+        (held,) = records(broken_bars, record, KEYS[3], "held")
+        assert f"{sleeve}/risk_weights at {KEYS[2]} failed" in str(held)
+        assert broken_bars.metadata(record, KEYS[3])["held"] == held
+        assert broken_bars.metadata(record, KEYS[3])["weights_from"] == KEYS[1]
+        assert records(broken_bars, record, KEYS[2], "held") == {""}
+    for book in BOOKS:
+        assert "held" not in broken_bars.metadata(book, KEYS[1])
+        for key in KEYS[2:]:
+            said = broken_bars.metadata(book, key)["held"]
+            assert [line.split(":")[0] for line in said] == [
+                f"{sleeve} holds its weights of {KEYS[1]}" for sleeve in (LONG, SHORT)
+            ]
+        assert broken_bars.receipt(book, "conservation", KEYS[2]).passed
+
+
+def test_a_sleeve_that_was_never_certified_stands_in_cash(new_home: Callable[[], TemporaryHome]) -> None:
+    home = new_home()
+    broken = (pl.col("symbol") == "BINANCE:BTCUSDT") & (pl.col("date") == date(2022, 1, 20))
+    home.ingest(small_market().with_columns(high=pl.when(broken).then(pl.col("low") / 2).otherwise("high")))
+    assert home.run(*KEYS[:2]).success
+    for key in KEYS[:2]:
+        for book in BOOKS:
+            rows = home.read(book, key)
+            assert set(rows["symbol"]) == {"CASH"}
+            assert rows["net"].to_list() == pytest.approx([1.0] * 8, abs=1e-12)
+            assert "holds its weights of never: in cash" in home.metadata(book, key)["held"][0]
+    assert records(home, RECORD, KEYS[1], "ret") == {0.0}
+    assert records(home, RECORD, KEYS[1], "weights_from") == {None}
+
+
+def test_weights_that_fail_a_check_never_reach_the_metas(home: TemporaryHome) -> None:
+    before = home.hashes()
+    first = pl.int_range(pl.len()) == 0
+    home.plant(WEIGHTS, KEYS[1], *(pl.when(first).then(-0.5).otherwise(c).alias(c) for c in ("weight", "net")))
+    assert home.run(*KEYS[:3], checks=WEIGHTS_CHECKS).success
+    assert home.run(*KEYS[1:], assets=DOWNSTREAM).success
+    after = home.hashes()
+    for book in BOOKS:
+        (said,) = home.metadata(book, KEYS[1])["held"]
+        assert said.startswith(f"{SHORT} holds its weights of {KEYS[0]}: ")
+        assert "WEIGHT_NEGATIVE" in said
+        assert "held" not in home.metadata(book, KEYS[2])
+    expected = proportions(drifted(decided(home, KEYS[0], SHORT), KEYS[0], KEYS[1]))
+    assert proportions(leg(home, KEYS[1], SHORT)) == pytest.approx(expected, abs=1e-12)
+    assert records(home, RECORD, KEYS[2], "weights_from") == {date.fromisoformat(KEYS[0])}
+    assert records(home, RECORD, KEYS[3], "weights_from") == {date.fromisoformat(KEYS[2])}
+    # The sleeve whose weights are sound, and the rebalance after, whose weights are sound again, stay what they were.
+    changed = {name for name in before if before[name] != after[name]}
+    assert not [name for name in changed if name.startswith(LONG)]
+    assert proportions(leg(home, KEYS[2], SHORT)) == pytest.approx(
+        proportions(decided(home, KEYS[2], SHORT)), abs=1e-12
+    )
+    assert not [name for name in changed if KEYS[0] in name]
+
+
+def test_one_asset_materialised_alone_after_a_failed_gate_holds_too(home: TemporaryHome) -> None:
+    home.plant(STREAMS, KEYS[1], pl.col("raw").alias("synthetic"))
+    assert home.run(*KEYS[:3], checks=[(STREAMS, "directional_sign_test")]).success
+    assert home.run(*KEYS[:3], assets=[WEIGHTS]).success
+    assert [home.standing(WEIGHTS, key) for key in KEYS[:3]] == ["OK", "BLOCKED", "OK"]
+    assert home.read(WEIGHTS, KEYS[1]).is_empty()
+    assert home.run(*KEYS[:3], checks=WEIGHTS_CHECKS).success
+    assert home.store.receipts.state(WEIGHTS, "weight_sanity", KEYS[1])[0] is State.FAILED
+    assert home.run(KEYS[1], assets=BOOKS[:1]).success
+    assert SHORT in home.metadata(BOOKS[0], KEYS[1])["held"][0]
+    symbols = {*leg(home, KEYS[1], SHORT)}
+    assert symbols == {*decided(home, KEYS[0], SHORT)}
+
+
+GATES: dict[str, tuple[AssetPath, str, AssetPath, str]] = {
+    "bars before candidates": (UNIVERSE, "bars_complete", (SHORT, "candidates"), KEYS[1]),
+    "streams before weights": (STREAMS, "directional_sign_test", WEIGHTS, KEYS[1]),
+    "signs before books": (WEIGHTS, "directional_sign_test", BOOKS[0], KEYS[1]),
+    "sanity before books": (WEIGHTS, "weight_sanity", BOOKS[1], KEYS[1]),
+    "sanity before the record": (WEIGHTS, "weight_sanity", RECORD, KEYS[2]),
+}
+"""What is judged, by what, who must ask, and at which rebalance it asks about the second one."""
+
+
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("state", ["absent", "stale", "unreadable"])
+def test_nobody_builds_on_a_partition_that_nobody_judged(home: TemporaryHome, gate: str, state: str) -> None:
+    judged, check, reader, at = GATES[gate]
+    receipt = home.store.receipts.path(judged, check, KEYS[1])
+    if state == "absent":
+        receipt.unlink()
+    elif state == "unreadable":
+        receipt.write_text("{", encoding="utf-8")
+    else:
+        home.plant(judged, KEYS[1], rows=pl.int_range(pl.len()) > 0)
+    before = home.hashes()
+    result = home.run(at, assets=[reader])
+    assert not result.success
+    text = cause(result)
+    assert "\n" not in text
+    assert f" of {'/'.join(judged)} at {KEYS[1]}: " in text
+    assert f"dagster asset materialize --select {'/'.join(judged)} --partition {KEYS[1]}" in text
+    if state == "stale":  # then every check of the partition is, and the first one is named
+        assert "changed after it was judged" in text
+    else:
+        assert f"{check} of " in text
+        assert "no receipt" in text
+    assert home.hashes() == before, "a refused run wrote something"
+
+
+def test_the_rerun_that_the_refusal_names_opens_the_gate(home: TemporaryHome) -> None:
+    home.plant(WEIGHTS, KEYS[1], rows=pl.int_range(pl.len()) > 0)
+    command = cause(home.run(KEYS[1], assets=[BOOKS[0]])).split("(")[-1].rstrip(")")
+    home.close()
+    variables = {
+        "DAGSTER_HOME": str(home.store.folders.dagster),
+        "DAGSTER_MODULE_NAME": "definitions",
+        "PYTHONPATH": str(PROJECT),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    ran = subprocess.run(
+        shlex.split(command), cwd=PROJECT, env=os.environ | variables, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert home.store.receipts.state(WEIGHTS, "weight_sanity", KEYS[1])[0] is State.PASSED
+    reopened = TemporaryHome(home.root, home.defs)
+    assert reopened.run(KEYS[1], assets=[BOOKS[0]]).success
+    reopened.close()
