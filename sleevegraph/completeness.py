@@ -13,8 +13,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sleevegraph.bars import KEY, PRICES
+from sleevegraph.calendar import STEP_DAYS
 from sleevegraph.errors import BarsError
-from sleevegraph.findings import Finding
+from sleevegraph.findings import Finding, Level
 from sleevegraph.manifest import CompletenessRules
 
 SESSION_LOOKBACK_DAYS: Final = 500
@@ -25,6 +26,9 @@ NEIGHBOUR_DAYS: Final = 3
 """A symbol with bars within this many days on both sides is expected in between; bridges a weekend."""
 
 MIN_SESSION_SHARE: Final = 0.5
+MAX_MISSING_SESSIONS: Final = 0.1
+"""Of the sessions looked back at; a calendar without weekends misses 0.29."""
+
 LARGEST_GAPS: Final = 10
 
 Flags = NDArray[np.bool_]
@@ -65,8 +69,10 @@ def bars_complete(known_bars: pl.DataFrame, at: date, rules: CompletenessRules) 
     Returns
     -------
     findings : list of Finding
-        ERROR: NO_BARS, DUPLICATE_BAR, NOT_POSITIVE, OHLC_ORDER, STALE, SESSION_MISSING. WARN: GAPS.
-        Those of the market as a whole have an empty symbol.
+        ERROR: NO_BARS, DUPLICATE_BAR, NOT_POSITIVE, OHLC_ORDER, STALE, SESSION_MISSING. WARN: GAPS, and what is older
+        than the window that ends at P-1: it blocked its own rebalance, the universe leaves symbols with broken bars out
+        for as long as they can be looked back at, and a session lost for good must not stop the desk for good.
+        Findings on the market as a whole have an empty symbol.
     figures : dict
         rows, symbols, newest, fresh_share, gaps, sessions, sessions_missing, ohlc_violations, duplicates.
 
@@ -85,7 +91,7 @@ def bars_complete(known_bars: pl.DataFrame, at: date, rules: CompletenessRules) 
         raise BarsError(f"bars_complete at {at}: expected bars before {at}, found one on {newest}; cut them at P")
     rows = _as_rows(known_bars)
     figures["symbols"] = len(rows.names)
-    findings = _row_findings(rows, figures)
+    findings = _row_findings(rows, at, figures)
     findings += _stale(rows, at, rules, figures)
     findings += _sessions(rows, at, figures)
     findings += _gaps(rows, figures)
@@ -113,8 +119,8 @@ def _dates_ascend(bars: pl.DataFrame, runs: pl.Series) -> bool:
     return not ((bars["date"].diff() < timedelta()) & same).any()
 
 
-def _row_findings(rows: _Rows, figures: dict[str, object]) -> list[Finding]:
-    """Defects of single bars, one finding per symbol with the first offender."""
+def _row_findings(rows: _Rows, at: date, figures: dict[str, object]) -> list[Finding]:
+    """Defects of single bars, one finding per symbol with the first offender: of this window, then of older ones."""
     repeated = rows.step == 0
     positive = (np.isfinite(rows.price) & (rows.price > 0)).all(axis=0) & np.isfinite(rows.volume) & (rows.volume >= 0)
     opened, high, low, close = rows.price
@@ -122,12 +128,17 @@ def _row_findings(rows: _Rows, figures: dict[str, object]) -> list[Finding]:
     disordered = positive & ~ordered
     figures["duplicates"] = int(repeated.sum())
     figures["ohlc_violations"] = int(disordered.sum())
-    found = _per_symbol(rows, repeated, "DUPLICATE_BAR", "expected one bar a day, found several")
-    found += _per_symbol(rows, ~positive, "NOT_POSITIVE", "expected prices > 0 and a volume >= 0")
-    return found + _per_symbol(rows, disordered, "OHLC_ORDER", "expected low <= open, close <= high")
+    recent = rows.day >= np.datetime64(at, "D") - STEP_DAYS
+    found: list[Finding] = []
+    ages: tuple[tuple[Level, Flags], ...] = (("ERROR", recent), ("WARN", ~recent))
+    for level, when in ages:
+        found += _per_symbol(rows, repeated & when, level, "DUPLICATE_BAR", "expected one bar a day, found several")
+        found += _per_symbol(rows, ~positive & when, level, "NOT_POSITIVE", "expected prices > 0 and a volume >= 0")
+        found += _per_symbol(rows, disordered & when, level, "OHLC_ORDER", "expected low <= open, close <= high")
+    return found
 
 
-def _per_symbol(rows: _Rows, broken: Flags, code: str, expected: str) -> list[Finding]:
+def _per_symbol(rows: _Rows, broken: Flags, level: Level, code: str, expected: str) -> list[Finding]:
     index = np.flatnonzero(broken)
     symbols, first, counts = np.unique(rows.code[index], return_index=True, return_counts=True)
     found = []
@@ -135,7 +146,7 @@ def _per_symbol(rows: _Rows, broken: Flags, code: str, expected: str) -> list[Fi
         i = index[position]
         values = ", ".join(f"{c} {rows.price[k, i]:g}" for k, c in enumerate(PRICES))
         message = f"{expected}: {count} bars, first {rows.day[i]}: {values}, volume {rows.volume[i]:g}; correct them"
-        found.append(Finding("ERROR", code, rows.names[symbol], message))
+        found.append(Finding(level, code, rows.names[symbol], message))
     return found
 
 
@@ -179,7 +190,9 @@ def _sessions(rows: _Rows, at: date, figures: dict[str, object]) -> list[Finding
         f"expected bars on every day from {first} to {last}, found {len(missing)} days on which fewer than half of "
         f"the symbols trading around them have one, first {missing[0]}: {_weekends(missing, days)}; ingest those days"
     )
-    return [Finding("ERROR", "SESSION_MISSING", "", message)]
+    now = bool((missing > last - STEP_DAYS).any())
+    many = len(missing) > MAX_MISSING_SESSIONS * len(days)
+    return [Finding("ERROR" if now or many else "WARN", "SESSION_MISSING", "", message)]
 
 
 def _within(traded: Flags) -> Flags:

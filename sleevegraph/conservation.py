@@ -38,12 +38,14 @@ def conservation(
 
 
 def concentration(flat: pl.DataFrame, warn: float = 0.25, block: float = 0.40) -> list[Finding]:
-    """Symbols of [symbol, net, …] whose |net| is above `warn` or `block` of the book's gross, the sum of |net|.
+    """Symbols of [symbol, net, gross] whose |net| is above `warn` or `block` of the gross before netting.
 
-    Cash is neither a symbol nor part of the gross.
+    Before netting, because a long book against a short book nets to little, of which any symbol is a large share. Cash
+    is neither a symbol nor part of the gross.
     """
-    book = [(symbol, abs(net)) for symbol, net in flat.select("symbol", "net").iter_rows() if symbol != CASH]
-    gross = fsum(net for _, net in book)
+    rows = [row for row in flat.select("symbol", "net", "gross").iter_rows() if row[0] != CASH]
+    book = [(symbol, abs(net)) for symbol, net, _ in rows]
+    gross = fsum(gross for _, _, gross in rows)
     findings = []
     for symbol, net in book:
         share = net / gross if gross else 0.0

@@ -1,4 +1,4 @@
-"""What a check found: one record per defect, the same for every gate."""
+"""What a guarantee found: the one record that every check returns."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,9 +8,12 @@ Level = Literal["ERROR", "WARN"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One defect. An ERROR blocks, a WARN is shown; `symbol` is empty when it concerns no single one."""
+    """One defect. ERROR blocks the partition; WARN is shown and counted."""
 
     level: Level
     code: str
+    """What kind of defect, in capitals; stable, for programs."""
     symbol: str
+    """The physical symbol concerned; empty for a finding about the whole."""
     message: str
+    """One line: expected, found, where."""

@@ -102,6 +102,7 @@ def _returns_rules(rules: UniverseRules) -> list[Check]:
         ("zero_variance", ~(pl.col("variance") > variance_floor).fill_null(value=False), pl.col("variance")),
         ("pegged", annual_volatility < rules.min_annual_volatility, annual_volatility),
         ("missing_days", missing_share > rules.max_missing_share, missing_share),
+        ("broken_bars", pl.col("broken_bars") > 0, pl.col("broken_bars").cast(pl.Float64)),
     ]
 
 
@@ -125,6 +126,8 @@ def _measures(known: Panel, at: date, rules: UniverseRules) -> pl.DataFrame:
     bars = np.isfinite(known.close)
     last_bar = known.dates[len(known.dates) - 1 - bars[::-1].argmax(axis=0)]
     variance = _variance(train)
+    lowest, highest = np.fmin(known.open, known.close), np.fmax(known.open, known.close)
+    broken = np.where((known.low > lowest) | (known.high < highest), 1.0, 0.0)
     return pl.DataFrame(
         {
             "symbol": known.symbols,
@@ -137,6 +140,7 @@ def _measures(known: Panel, at: date, rules: UniverseRules) -> pl.DataFrame:
             "median_quote_volume": _median(_window(known.quote_volume, known, at, rules.liquidity_days)),
             "missing_share": 1.0 - np.isfinite(train).sum(axis=1) / rules.train_days,
             "max_return": _largest(lookback),
+            "broken_bars": _window(broken, known, at, rules.lookback_days).sum(axis=1),
             "variance": variance,
             "annual_volatility": np.sqrt(variance * ANNUAL_DAYS),
         }

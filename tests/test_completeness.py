@@ -108,8 +108,16 @@ def test_what_is_no_price_or_volume_is_found_once(values: dict[str, float]) -> N
 
 def test_two_broken_symbols_are_two_findings() -> None:
     findings, figures = bars_complete(planted(pl.col("symbol") <= "BINANCE:BUSDT", low=2.5), AT, RULES)
-    assert [(f.code, f.symbol) for f in findings] == [("OHLC_ORDER", "BINANCE:AUSDT"), ("OHLC_ORDER", "BINANCE:BUSDT")]
+    assert [(f.level, f.code, f.symbol) for f in findings] == [
+        (level, "OHLC_ORDER", symbol) for level in ("ERROR", "WARN") for symbol in ("BINANCE:AUSDT", "BINANCE:BUSDT")
+    ]
     assert figures["ohlc_violations"] == 120
+
+
+@pytest.mark.parametrize(("days_before", "level"), [(10, "ERROR"), (11, "WARN")])
+def test_a_broken_bar_blocks_the_rebalance_after_it_and_warns_at_later_ones(days_before: int, level: str) -> None:
+    found, _ = judge(planted(ONE & on(days_before), low=2.5))
+    assert found["OHLC_ORDER"].level == level
 
 
 def test_a_market_that_ends_early_is_stale() -> None:
@@ -145,10 +153,23 @@ def test_bars_of_one_day_are_no_evidence_of_freshness() -> None:
 
 def test_a_day_without_any_bar_is_a_missing_session() -> None:
     found, figures = judge(market().filter(~on(20)))
-    assert found["SESSION_MISSING"].level == "ERROR"
+    assert found["SESSION_MISSING"].level == "WARN"
     assert "found 1 days" in found["SESSION_MISSING"].message
     assert "first 2022-03-01: 0 of 1 are Saturdays or Sundays" in found["SESSION_MISSING"].message
     assert figures["sessions_missing"] == 1
+
+
+@pytest.mark.parametrize(("days_before", "level"), [(10, "ERROR"), (11, "WARN")])
+def test_a_missing_session_blocks_only_the_rebalance_whose_window_it_is_in(days_before: int, level: str) -> None:
+    found, _ = judge(market().filter(~on(days_before)))
+    assert found["SESSION_MISSING"].level == level
+
+
+@pytest.mark.parametrize(("lost", "level"), [(6, "WARN"), (7, "ERROR")])
+def test_more_than_a_tenth_of_the_sessions_missing_blocks_wherever_they_are(lost: int, level: str) -> None:
+    days = [AT - timedelta(days=15 + 5 * i) for i in range(lost)]
+    found, _ = judge(market().filter(~pl.col("date").is_in(days)))
+    assert found["SESSION_MISSING"].level == level
 
 
 @pytest.mark.parametrize(("absent", "missing"), [(5, 0), (6, 1)])

@@ -144,7 +144,9 @@ def test_every_conservation_finding_is_an_error() -> None:
 
 
 def book(**net: float) -> pl.DataFrame:
-    return pl.DataFrame({"symbol": list(net), "net": list(net.values())})
+    """A book in which nothing nets."""
+    rows = [(symbol, weight, abs(weight)) for symbol, weight in net.items()]
+    return pl.DataFrame(rows, schema={"symbol": pl.String, "net": pl.Float64, "gross": pl.Float64}, orient="row")
 
 
 def test_one_symbol_above_a_quarter_of_gross_warns_and_above_two_fifths_blocks() -> None:
@@ -155,7 +157,12 @@ def test_one_symbol_above_a_quarter_of_gross_warns_and_above_two_fifths_blocks()
     ]
 
 
-def test_concentration_is_a_share_of_the_physical_gross_not_of_wealth() -> None:
+def test_what_is_left_of_a_netted_book_is_judged_against_the_gross_before_netting() -> None:
+    netted = pl.DataFrame({"symbol": ["A", "B"], "net": [0.01, 0.0], "gross": [0.5, 0.5]})
+    assert concentration(netted) == []
+
+
+def test_concentration_is_a_share_of_the_gross_not_of_wealth() -> None:
     assert codes(concentration(book(A=0.05, B=-0.05, CASH=0.9))) == {
         ("CONCENTRATION_BLOCK", "A"),
         ("CONCENTRATION_BLOCK", "B"),

@@ -2,7 +2,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from math import prod
 from pathlib import Path
@@ -12,7 +12,19 @@ import pytest
 
 from resources.lake import AssetPath
 from resources.receipts import State
-from tests.homes import KEYS, LONG, META, NESTED, SHORT, TemporaryHome, cause, small_market
+from tests.homes import (
+    KEYS,
+    LONG,
+    META,
+    NESTED,
+    SHORT,
+    TemporaryHome,
+    cause,
+    made_home,
+    remove_homes,
+    small_definitions,
+    small_market,
+)
 
 PROJECT = Path(__file__).resolve().parent.parent
 UNIVERSE: AssetPath = ("universe",)
@@ -27,15 +39,19 @@ DOWNSTREAM: tuple[AssetPath, ...] = (
 WEIGHTS_CHECKS = [(WEIGHTS, "directional_sign_test"), (WEIGHTS, "weight_sanity")]
 
 
+def hrp(home: TemporaryHome, path: AssetPath, key: str) -> pl.DataFrame:
+    return home.read(path, key).filter(pl.col("profile") == "hrp")
+
+
 def leg(home: TemporaryHome, key: str, sleeve: str, meta: str = META) -> dict[str, float]:
     """What one sleeve contributes to each symbol of a meta's hrp book."""
-    book = home.read((meta, "flattened_weights"), key).filter(pl.col("profile") == "hrp")
+    book = hrp(home, (meta, "flattened_weights"), key)
     paths = book.explode("contributions").unnest("contributions").filter(pl.col("path").str.ends_with(sleeve))
     return dict(paths.filter(pl.col("symbol") != "CASH").select("symbol", "contribution").iter_rows())
 
 
 def decided(home: TemporaryHome, key: str, sleeve: str) -> dict[str, float]:
-    rows = home.read((sleeve, "risk_weights"), key).filter((pl.col("profile") == "hrp") & (pl.col("net") != 0.0))
+    rows = hrp(home, (sleeve, "risk_weights"), key).filter(pl.col("net") != 0.0)
     return dict(rows.select("symbol", "net").iter_rows())
 
 
@@ -51,6 +67,11 @@ def drifted(weights: dict[str, float], first: str, last: str) -> dict[str, float
     return {symbol: weights[symbol] * prod(days) for symbol, days in growth.iter_rows()}
 
 
+def with_broken_bar(day: date) -> pl.DataFrame:
+    broken = (pl.col("symbol") == "BINANCE:BTCUSDT") & (pl.col("date") == day)
+    return small_market().with_columns(high=pl.when(broken).then(pl.col("low") / 2).otherwise("high"))
+
+
 def proportions(book: dict[str, float]) -> dict[str, float]:
     total = sum(abs(weight) for weight in book.values())
     return {symbol: weight / total for symbol, weight in sorted(book.items())}
@@ -60,21 +81,20 @@ def records(home: TemporaryHome, path: AssetPath, key: str, column: str) -> set[
     return set(home.read(path, key)[column])
 
 
-@pytest.fixture
-def broken_bars(home: TemporaryHome, new_home: Callable[[], TemporaryHome]) -> TemporaryHome:
-    """A home whose bitcoin has a high below its low on 2022-02-20, between the second and the third rebalance."""
-    broken = (pl.col("symbol") == "BINANCE:BTCUSDT") & (pl.col("date") == date(2022, 2, 20))
-    bars = small_market().with_columns(high=pl.when(broken).then(pl.col("low") / 2).otherwise("high"))
-    other = new_home()
-    assert other.ingest(bars).success
+@pytest.fixture(scope="module")
+def broken_bars() -> Iterator[TemporaryHome]:
+    """A home, to be read only, whose bitcoin has a high below its low on 2022-02-20: after the second rebalance."""
+    other = made_home(small_definitions())
+    assert other.ingest(with_broken_bar(date(2022, 2, 20))).success
     assert other.run(*KEYS).success
-    assert home.hashes().keys() == other.hashes().keys()
-    return other
+    yield other
+    remove_homes([other])
 
 
 def test_a_blocked_rebalance_holds_the_last_certified_weights_and_spares_the_others(
     home: TemporaryHome, broken_bars: TemporaryHome
 ) -> None:
+    assert home.hashes().keys() == broken_bars.hashes().keys()
     sound, broken = home.hashes(upto=KEYS[1]), broken_bars.hashes(upto=KEYS[1])
     assert broken == sound, "a defect between the second and the third rebalance reached an earlier one"
     for sleeve in (LONG, SHORT):
@@ -98,29 +118,53 @@ def test_the_track_record_and_the_books_say_that_weights_are_held_and_since_when
         assert broken_bars.metadata(record, KEYS[3])["held"] == held
         assert broken_bars.metadata(record, KEYS[3])["weights_from"] == KEYS[1]
         assert records(broken_bars, record, KEYS[2], "held") == {""}
-    for book in BOOKS:
+    for book, metas in zip(BOOKS, ([META], [NESTED, META]), strict=True):
         assert "held" not in broken_bars.metadata(book, KEYS[1])
         for key in KEYS[2:]:
-            said = broken_bars.metadata(book, key)["held"]
-            assert [line.split(":")[0] for line in said] == [
-                f"{sleeve} holds its weights of {KEYS[1]}" for sleeve in (LONG, SHORT)
-            ]
+            said = [line.split(":")[0] for line in broken_bars.metadata(book, key)["held"]]
+            assert said == [f"{name} holds its weights of {KEYS[1]}" for name in (*metas, LONG, SHORT)]
         assert broken_bars.receipt(book, "conservation", KEYS[2]).passed
 
 
-def test_a_sleeve_that_was_never_certified_stands_in_cash(new_home: Callable[[], TemporaryHome]) -> None:
+def test_a_meta_whose_bars_nobody_vouches_for_holds_its_children_too(broken_bars: TemporaryHome) -> None:
+    weights, record = (META, "meta_weights"), (META, "meta_track_record")
+    assert [broken_bars.standing(weights, key) for key in KEYS] == ["OK", "OK", "BLOCKED", "BLOCKED"]
+    assert broken_bars.read(weights, KEYS[2]).is_empty()
+    assert records(broken_bars, record, KEYS[3], "weights_from") == {date.fromisoformat(KEYS[1])}
+    # Three windows of history are not there yet, so both children began at one half.
+    grown = {s: prod(1.0 + r for r in hrp(broken_bars, (s, "track_record"), KEYS[2])["ret"]) for s in (LONG, SHORT)}
+    for sleeve in (LONG, SHORT):
+        last = hrp(broken_bars, (sleeve, "track_record"), KEYS[2]).row(-1, named=True)
+        held = {row["symbol"]: row["value"] / last["equity"] for row in last["holdings"] if row["symbol"] != "CASH"}
+        share = grown[sleeve] / sum(grown.values())
+        expected = {symbol: share * weight for symbol, weight in held.items()}
+        assert leg(broken_bars, KEYS[2], sleeve) == pytest.approx(expected, abs=1e-12)
+
+
+def test_what_was_never_certified_holds_nothing(new_home: Callable[[], TemporaryHome]) -> None:
     home = new_home()
-    broken = (pl.col("symbol") == "BINANCE:BTCUSDT") & (pl.col("date") == date(2022, 1, 20))
-    home.ingest(small_market().with_columns(high=pl.when(broken).then(pl.col("low") / 2).otherwise("high")))
+    home.ingest(with_broken_bar(date(2022, 1, 20)))
     assert home.run(*KEYS[:2]).success
     for key in KEYS[:2]:
         for book in BOOKS:
-            rows = home.read(book, key)
-            assert set(rows["symbol"]) == {"CASH"}
-            assert rows["net"].to_list() == pytest.approx([1.0] * 8, abs=1e-12)
-            assert "holds its weights of never: in cash" in home.metadata(book, key)["held"][0]
-    assert records(home, RECORD, KEYS[1], "ret") == {0.0}
-    assert records(home, RECORD, KEYS[1], "weights_from") == {None}
+            assert home.standing(book, key) == "BLOCKED"
+            assert f"{META} holds its weights of never: in cash" in home.metadata(book, key)["reason"]
+            assert home.store.receipts.state(book, "conservation", key)[0] is State.FAILED
+    for record in (RECORD, (META, "meta_track_record")):
+        assert records(home, record, KEYS[1], "ret") == {0.0}
+        assert records(home, record, KEYS[1], "weights_from") == {None}
+
+
+def test_a_sleeve_that_was_never_certified_is_cash_in_the_book(home: TemporaryHome) -> None:
+    home.plant(WEIGHTS, KEYS[0], rows=pl.col("profile") != "hrp")
+    assert home.run(KEYS[0], checks=WEIGHTS_CHECKS).success
+    assert home.run(KEYS[0], assets=[BOOKS[0]], checks=[(BOOKS[0], "conservation")]).success
+    (said,) = home.metadata(BOOKS[0], KEYS[0])["held"]
+    assert said.startswith(f"{SHORT} holds its weights of never: in cash: ")
+    assert not leg(home, KEYS[0], SHORT)
+    cash = hrp(home, BOOKS[0], KEYS[0]).filter(pl.col("symbol") == "CASH")
+    assert cash["net"].item() == pytest.approx(0.5, abs=1e-12)
+    assert home.receipt(BOOKS[0], "conservation", KEYS[0]).passed
 
 
 def test_weights_that_fail_a_check_never_reach_the_metas(home: TemporaryHome) -> None:

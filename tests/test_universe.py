@@ -244,3 +244,15 @@ def test_the_recorded_future_changes_no_bit_of_the_universe() -> None:
     assert not universe(noisy.before(later), later, rules).equals(
         universe(recorded_panel().before(later), later, rules)
     )
+
+
+@pytest.mark.parametrize(("days_before", "eligible"), [(500, False), (501, True)])
+def test_a_symbol_with_a_broken_bar_is_out_for_as_long_as_it_is_looked_back_at(
+    days_before: int, *, eligible: bool
+) -> None:
+    bars = bars_of(HEALTHY, YESTERDAY)
+    broken = (pl.col("symbol") == "BINANCE:OK3USDT") & (pl.col("date") == AT - timedelta(days=days_before))
+    panel = build_panel(bars.with_columns(high=pl.when(broken).then(pl.col("low") * 0.5).otherwise("high")))
+    found = row(universe(panel.before(AT), AT, UniverseRules()), "OK3")
+    assert found["eligible"] is eligible
+    assert found["rule"] == (None if eligible else "broken_bars")
