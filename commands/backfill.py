@@ -4,17 +4,29 @@ import os
 import time
 from datetime import date
 from pathlib import Path
+from textwrap import shorten
 
 import click
 import dagster as dg
 from rich.console import Console
+from yaml import YAMLError
 
+from assets.grid import GRID
 from commands.home import GridDate, create, with_home
+from commands.in_force import held_over
 from commands.progress import quiet_run
+from commands.stored import warning_of
+from profiles.load import load_manifest
 from resources.home import Home
-from resources.store import PATH_VARIABLE, SOURCE_VARIABLE
+from resources.store import PATH_VARIABLE, SOURCE_VARIABLE, Store
 from sleevegraph.calendar import grid_dates
 from sleevegraph.errors import ConfigurationError, SleevegraphError
+
+SHOWN = 5
+"""Rebalances whose held-over weights are told one by one."""
+
+MESSAGE_WIDTH = 240
+"""Of what Dagster says of its settings: it lists everything that they may be."""
 
 
 @click.command()
@@ -30,25 +42,47 @@ def backfill(home: Home, first: date, last: date, source: str | None, path: Path
     create(home)
     console = Console(stderr=True)
     began = time.monotonic()
-    from definitions import defs  # noqa: PLC0415 - reads the environment that was set just now
+    from definitions import defs  # noqa: PLC0415 - reads profiles, whose errors are ours to print
 
-    with dg.DagsterInstance.get() as instance:
+    with _instance(home) as instance:
         quiet_run(defs, "ingest", ["daily_bars"], instance, console)
         quiet_run(defs, "rebalance", None, instance, console, partitions=(str(keys[0]), str(keys[-1])))
         quiet_run(defs, "ingest", ["warehouse"], instance, console)
     seconds = time.monotonic() - began
-    click.echo(f"{len(keys)} rebalances from {keys[0]} to {keys[-1]} in {seconds:.1f} s under {home.root}")
+    blocked = _say_held_over(home, keys)
+    text = f"{len(keys)} rebalances from {keys[0]} to {keys[-1]} in {seconds:.1f} s under {home.root}"
+    text += f", {blocked} of them with weights held over" if blocked else ""
+    click.echo(f"{text} ({warning_of(home)})" if warning_of(home) else text)
+
+
+def _instance(home: Home) -> dg.DagsterInstance:
+    try:
+        return dg.DagsterInstance.get()
+    except (dg.DagsterInvalidConfigError, YAMLError) as error:
+        found = shorten(str(error), MESSAGE_WIDTH, placeholder=" …")
+        raise ConfigurationError(f"{home.dagster / 'dagster.yaml'}: expected Dagster's settings, {found}") from error
 
 
 def _keys(first: date, last: date) -> list[date]:
-    from assets.grid import GRID  # noqa: PLC0415 - Dagster is slow to import and other commands do not need it
-
     if first > last:
         raise ConfigurationError(f"--from: expected a date up to --to {last}, found {first}")
     newest = GRID.get_last_partition_key()
     if newest is None or str(last) > newest:
         raise ConfigurationError(f"--to: expected a rebalance date that has passed, at most {newest}, found {last}")
     return grid_dates(first, last)
+
+
+def _say_held_over(home: Home, keys: list[date]) -> int:
+    """Tell on stderr what a gate held back, and return at how many rebalances."""
+    store, manifest = Store(home=str(home.root)), load_manifest()
+    reasons = {key: held_over(store, manifest, str(key)) for key in keys}
+    blocked = {key: found for key, found in reasons.items() if found}
+    for key, found in list(blocked.items())[:SHOWN]:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        click.echo(f"{key}: weights held over: {found[0]}{more}", err=True)
+    if len(blocked) > SHOWN:
+        click.echo(f"and at {len(blocked) - SHOWN} more rebalances", err=True)
+    return len(blocked)
 
 
 def _choose_source(source: str | None, path: Path | None) -> None:

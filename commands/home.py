@@ -7,11 +7,17 @@ from functools import wraps
 from typing import Any
 
 import click
+import dagster as dg
+from rich.console import Console
+from sqlalchemy.exc import SQLAlchemyError
 
 from resources.atomic import write_atomically
 from resources.home import HOME_VARIABLE, Home, find_home
 from sleevegraph.calendar import require_on_grid
-from sleevegraph.errors import SleevegraphError
+from sleevegraph.errors import ConfigurationError, SleevegraphError
+
+PIPE_WIDTH = 160
+"""Columns of a table that goes into a file or another program."""
 
 DAGSTER_YAML = """telemetry:
   enabled: false
@@ -29,7 +35,9 @@ def with_home(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(folder: str, **options: Any) -> None:
         try:
             command(home=prepared(find_home(folder)), **options)
-        except (SleevegraphError, OSError) as error:
+        except BrokenPipeError:
+            raise  # whoever read the output has enough of it
+        except (SleevegraphError, OSError, dg.DagsterError, SQLAlchemyError) as error:
             raise click.ClickException(" ".join(str(error).split())) from error
 
     return wrapped
@@ -44,6 +52,8 @@ def prepared(home: Home) -> Home:
 
 def create(home: Home) -> None:
     """Make the folders, and Dagster's settings where there are none."""
+    if home.root.exists() and not home.root.is_dir():
+        raise ConfigurationError(f"--home: expected a folder, found a file at {home.root}")
     home.dagster.mkdir(parents=True, exist_ok=True)
     home.lake.mkdir(parents=True, exist_ok=True)
     settings = home.dagster / "dagster.yaml"
@@ -64,6 +74,14 @@ class GridDate(click.ParamType):
         try:
             return require_on_grid(date.fromisoformat(value), what)
         except ValueError:
-            self.fail(f"{what}: expected a date as YYYY-MM-DD, found {value!r}", param, ctx)
+            raise click.UsageError(f"{what}: expected a date as YYYY-MM-DD, found {value!r}", ctx) from None
         except SleevegraphError as error:
-            self.fail(str(error), param, ctx)
+            raise click.UsageError(str(error), ctx) from error
+
+
+def stdout_console() -> Console:
+    """Return a console on stdout that does not fold tables where there is no screen."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    return console

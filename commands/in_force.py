@@ -1,19 +1,26 @@
 """What is in force at a rebalance: the decision made there where it is certified, else the last certified one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from assets.market import UNIVERSE
 from assets.metas import sleeves_below
-from assets.sleeves import BARS_CHECKS, STREAMS_CHECKS, UNIVERSE, WEIGHTS_CHECKS, stage
+from assets.sleeves import BARS_CHECKS, STREAMS_CHECKS, WEIGHTS_CHECKS, stage
+from resources.lake import AssetPath, Status
 from resources.store import Store
 from sleevegraph.errors import GateError
 from sleevegraph.ledgers import ledgers_from_rows
 from sleevegraph.manifest import Manifest, MetaProfile
+from sleevegraph.meta_book import subtree
 from sleevegraph.physical import PhysicalBook, drifted, physical_book
 from sleevegraph.track_record import market_window
 
 FLAT_CHECKS = ("conservation", "concentration")
 SHOWN_REASONS = 2
+
+Gate = tuple[AssetPath, tuple[str, ...]]
+BARS_GATE: Gate = (UNIVERSE, BARS_CHECKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +46,29 @@ def decision_in_force(store: Store, meta: str, at: date) -> Decision:
     raise GateError(f"{meta} {at} is blocked: {refusal}; no rebalance before it is certified, so it holds nothing")
 
 
-def book_in_force(store: Store, decision: Decision, profile: str) -> PhysicalBook:
-    """Return the physical book of one risk profile; one decided earlier is drifted with the bars before `at`."""
+def books_in_force(store: Store, decision: Decision, profiles: Sequence[str]) -> dict[str, PhysicalBook]:
+    """Physical books by risk profile; what was decided earlier is drifted with the bars before `at`."""
     flat = store.lake.read(stage(decision.meta, "flattened_weights"), str(decision.decided))
-    book = physical_book(flat, profile)
+    books = {profile: physical_book(flat, profile) for profile in profiles}
     days = (decision.at - decision.decided).days
     if days == 0:
-        return book
-    return drifted(book, market_window(store.lake.panel_before(decision.at), decision.decided, days))
+        return books
+    window = market_window(store.lake.panel_before(decision.at), decision.decided, days)
+    return {profile: drifted(book, window) for profile, book in books.items()}
 
 
 def standings(store: Store, meta: MetaProfile, manifest: Manifest, at: date) -> dict[str, str]:
-    """By sleeve of a meta: CERTIFIED, DEGRADED and why, or HELD since when and why."""
-    return {sleeve: sleeve_standing(store, sleeve, at) for sleeve in sleeves_below(meta, manifest)}
+    """Tell of every sleeve below a meta, and of every meta there that is held over, how it stands."""
+    found = {sleeve: sleeve_standing(store, sleeve, at) for sleeve in sleeves_below(meta, manifest)}
+    metas = {node.name: meta_standing(store, node.name, at) for node in subtree(meta, manifest.metas)}
+    return found | {name: standing for name, standing in metas.items() if standing}
 
 
 def sleeve_standing(store: Store, sleeve: str, at: date) -> str:
     """CERTIFIED, DEGRADED and why, or HELD since when and why; GateError where nobody judged."""
     weights = stage(sleeve, "risk_weights")
-    refusal = store.receipts.refusal(weights, WEIGHTS_CHECKS, str(at))
-    if refusal:
-        held = ledgers_from_rows(store.lake.read(stage(sleeve, "track_record"), str(at)))
-        return f"HELD since {held.weights_from or 'the start, in cash,'} because {refusal}"
+    if store.receipts.refusal(weights, WEIGHTS_CHECKS, str(at)):
+        return _held(store, stage(sleeve, "track_record"), at, _first_refusal(store, _gates(sleeve), str(at)))
     receipt = store.receipts.read(weights, "weight_sanity", str(at))
     figures = receipt.figures if receipt else {}
     reasons = figures.get("reasons", [])
@@ -68,15 +76,35 @@ def sleeve_standing(store: Store, sleeve: str, at: date) -> str:
     return ": ".join(filter(None, (figures.get("certification", "UNKNOWN"), "; ".join(reasons[:SHOWN_REASONS])))) + more
 
 
+def meta_standing(store: Store, meta: str, at: date) -> str:
+    """HELD since when and why, where a meta did not weigh its children anew; else empty."""
+    status, reason = store.lake.standing(stage(meta, "meta_weights"), str(at))
+    return "" if status is Status.OK else _held(store, stage(meta, "meta_track_record"), at, reason)
+
+
+def _held(store: Store, record: AssetPath, at: date, reason: str) -> str:
+    since = ledgers_from_rows(store.lake.read(record, str(at))).weights_from
+    return f"HELD since {since or 'the start, in cash,'} because {reason}"
+
+
 def held_over(store: Store, manifest: Manifest, key: str) -> list[str]:
     """Why weights of a rebalance are held over: the first refusal on the way to each sleeve and meta."""
-    market = store.receipts.refusal(UNIVERSE, BARS_CHECKS, key)
+    market = store.receipts.refusal(*BARS_GATE, key)
     if market:
         return [market]
-    chains = [
-        [(stage(s.name, "synthetic_returns"), STREAMS_CHECKS), (stage(s.name, "risk_weights"), WEIGHTS_CHECKS)]
-        for s in manifest.sleeves
+    chains = [_gates(sleeve.name) for sleeve in manifest.sleeves]
+    chains += [[(stage(meta.name, "flattened_weights"), FLAT_CHECKS)] for meta in manifest.metas]
+    return [refusal for refusal in (_first_refusal(store, chain, key) for chain in chains) if refusal]
+
+
+def _gates(sleeve: str) -> list[Gate]:
+    """What stands between the bars and a sleeve's weights, in order: each hands on what the one before refused."""
+    return [
+        BARS_GATE,
+        (stage(sleeve, "synthetic_returns"), STREAMS_CHECKS),
+        (stage(sleeve, "risk_weights"), WEIGHTS_CHECKS),
     ]
-    chains += [[(stage(m.name, "flattened_weights"), FLAT_CHECKS)] for m in manifest.metas]
-    refusals = ([store.receipts.refusal(path, checks, key) for path, checks in chain] for chain in chains)
-    return [next(reason for reason in found if reason) for found in refusals if any(found)]
+
+
+def _first_refusal(store: Store, gates: list[Gate], key: str) -> str:
+    return next((r for r in (store.receipts.refusal(path, checks, key) for path, checks in gates) if r), "")

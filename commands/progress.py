@@ -53,7 +53,7 @@ def quiet_run(
         TimeElapsedColumn(),
         TextColumn("{task.fields[step]}"),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         steps = len(selection) if selection else len(job.graph.node_dict)
         task = progress.add_task(job_name, total=steps, step="")
         logger = logging.getLogger("sleevegraph.progress")
@@ -79,4 +79,5 @@ def _cause(result: dg.ExecuteInProcessResult) -> str:
         error = error.cause
     message = failures[0].step_failure_data.user_failure_data
     text = message.description if message and message.description else (error.message if error else "")
-    return f"{failures[0].step_key}: {text.strip()}"
+    step, text = failures[0].step_key, text.strip()
+    return text if text.startswith(step.replace("__", "/")) else f"{step}: {text}"

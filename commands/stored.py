@@ -4,16 +4,14 @@ from datetime import date, timedelta
 
 from resources.home import Home
 from resources.lake import AssetPath, Lake
-from resources.store import recorded_source
+from resources.store import SIMULATED, is_simulated
 from sleevegraph.calendar import STEP_DAYS
 from sleevegraph.errors import LakeError
-
-SIMULATED = "simulated market, not real prices"
 
 
 def warning_of(home: Home) -> str:
     """Return what must stand beside every figure of this home; empty for recorded bars."""
-    return SIMULATED if recorded_source(home).get("name") == "simulated" else ""
+    return SIMULATED if is_simulated(home) else ""
 
 
 def chosen_rebalance(home: Home, lake: Lake, path: AssetPath, on: date | None) -> date:

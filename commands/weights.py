@@ -5,21 +5,23 @@ import json
 from collections.abc import Mapping
 from datetime import date
 from io import StringIO
+from itertools import takewhile
 from math import fsum
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from assets.metas import sleeves_below
 from assets.sleeves import stage
 from commands.home import GridDate, stdout_console, with_home
-from commands.in_force import Decision, book_in_force, decision_in_force, standings
+from commands.in_force import Decision, books_in_force, decision_in_force, standings
 from commands.stored import chosen_rebalance, warning_of
 from profiles.load import load_manifest
 from resources.home import Home
 from resources.store import Store
 from sleevegraph.errors import ConfigurationError
+from sleevegraph.fate import percent
 from sleevegraph.manifest import RISK_PROFILES, Manifest, MetaProfile
 from sleevegraph.physical import PhysicalBook, by_sleeve
 
@@ -37,15 +39,17 @@ def weights(home: Home, meta: str, on: date | None, profile: str, shape: str) ->
     store = Store(home=str(home.root))
     at = chosen_rebalance(home, store.lake, stage(meta, "flattened_weights"), on)
     decision = decision_in_force(store, meta, at)
-    book = book_in_force(store, decision, profile)
-    sleeves = standings(store, chosen, manifest, decision.decided)
-    warning = warning_of(home)
-    _say(decision, sleeves, warning)
+    book = books_in_force(store, decision, [profile])[profile]
+    standing = standings(store, chosen, manifest, decision.decided)
+    sleeves = sleeves_below(chosen, manifest)
+    _say(decision, standing, warning_of(home))
     if shape == "table":
-        _print_table(book, decision, profile, sleeves, warning)
+        console = stdout_console()
+        console.print(_table(book, sleeves, _title(decision, profile, warning_of(home))))
+        _print_footer(console, book, standing)
         return
     click.echo(f"cash {book.cash:.6f}, dust {book.dust:.2e}", err=True)
-    click.echo(as_json(book) if shape == "json" else as_csv(book, list(sleeves)), nl=shape == "json")
+    click.echo(as_json(book) if shape == "json" else as_csv(book, sleeves), nl=shape == "json")
 
 
 def as_json(book: PhysicalBook) -> str:
@@ -72,41 +76,42 @@ def _meta(name: str, manifest: Manifest) -> MetaProfile:
     raise ConfigurationError(f"META: expected one of {known}, found {name!r}")
 
 
-def _say(decision: Decision, sleeves: Mapping[str, str], warning: str) -> None:
+def _say(decision: Decision, standing: Mapping[str, str], warning: str) -> None:
     """Tell on stderr what a reader of the figures alone would miss."""
     if warning:
         click.echo(warning, err=True)
     if decision.blocked:
         text = f"{decision.at} is blocked: {decision.blocked}; showing weights of {decision.decided}, drifted"
         click.echo(text, err=True)
-    for sleeve, standing in sleeves.items():
-        if standing.startswith("HELD"):
-            click.echo(f"{sleeve}: {standing}", err=True)
+    for name, text in standing.items():
+        if text.startswith("HELD"):
+            click.echo(f"{name}: {text}", err=True)
 
 
-def _print_table(
-    book: PhysicalBook, decision: Decision, profile: str, sleeves: Mapping[str, str], warning: str
-) -> None:
-    title = f"{decision.meta} at {decision.at}, {profile}"
-    title += f", weights of {decision.decided}, drifted" if decision.blocked else ""
-    table = Table(title=f"{title} ({warning})" if warning else title, show_footer=True)
-    nets, gross = book.positions["net"], book.positions["gross"]
+def _title(decision: Decision, profile: str, warning: str) -> str:
+    drift = f", weights of {decision.decided}, drifted" if decision.blocked else ""
+    return f"{decision.meta} at {decision.at}, {profile}{drift}" + (f" ({warning})" if warning else "")
+
+
+def _table(book: PhysicalBook, sleeves: list[str], title: str) -> Table:
     shares = by_sleeve(book.positions)
+    words = zip(*(sleeve.split("_") for sleeve in sleeves), strict=False)
+    shared = "_".join(word[0] for word in takewhile(lambda word: len(set(word)) == 1, words))
+    caption = f"columns after gross: contributions of the sleeves {shared}_…" if shared else None
+    table = Table(title=title, caption=caption, show_footer=True)
     table.add_column("symbol", footer="sum", no_wrap=True)
-    table.add_column("net", footer=_percent(fsum(nets)), justify="right", no_wrap=True)
-    table.add_column("gross", footer=_percent(fsum(gross)), justify="right", no_wrap=True)
+    for name in ("net", "gross"):
+        table.add_column(name, footer=percent(fsum(book.positions[name])), justify="right", no_wrap=True)
     for sleeve in sleeves:
         total = fsum(share.get(sleeve, 0.0) for share in shares.values())
-        table.add_column(sleeve, footer=_percent(total), justify="right", overflow="fold")
-    for symbol, net, before in book.positions.select("symbol", "net", "gross").iter_rows():
+        table.add_column(sleeve.removeprefix(f"{shared}_"), footer=percent(total), justify="right", overflow="fold")
+    for symbol, net, gross in book.positions.select("symbol", "net", "gross").iter_rows():
         contributions = (shares[symbol].get(sleeve, 0.0) for sleeve in sleeves)
-        table.add_row(symbol, _percent(net), _percent(before), *(_percent(c) if c else "" for c in contributions))
-    console = stdout_console()
-    console.print(table)
-    _print_footer(console, book, sleeves)
+        table.add_row(symbol, percent(net), percent(gross), *(percent(c) if c else "" for c in contributions))
+    return table
 
 
-def _print_footer(console: Console, book: PhysicalBook, sleeves: Mapping[str, str]) -> None:
+def _print_footer(console: Console, book: PhysicalBook, standing: Mapping[str, str]) -> None:
     nets, gross = book.positions["net"], book.positions["gross"]
     figures = {
         "Σ net": fsum(nets),
@@ -114,11 +119,7 @@ def _print_footer(console: Console, book: PhysicalBook, sleeves: Mapping[str, st
         "Σ |net|": fsum(nets.abs()),
         "cash": book.cash,
     }
-    sums = ", ".join(f"{name} {_percent(value)}" for name, value in figures.items())
-    console.print(f"{sums}, dust {book.dust:.1e}", highlight=False)
-    for sleeve, standing in sleeves.items():
-        console.print(escape(f"{sleeve}: {standing}"), highlight=False)
-
-
-def _percent(share: float) -> str:
-    return f"{100.0 * share:.2f} %"
+    sums = ", ".join(f"{name} {percent(value)}" for name, value in figures.items())
+    console.print(f"{sums}, dust {book.dust:.1e}", highlight=False, soft_wrap=True)
+    for name, text in standing.items():
+        console.print(f"{name}: {text}", markup=False, highlight=False, soft_wrap=True)

@@ -60,7 +60,7 @@ class Receipts:
         path = self.path(asset, check, partition)
         try:
             return Receipt(**json.loads(path.read_text(encoding="utf-8")))
-        except (FileNotFoundError, json.JSONDecodeError, TypeError):
+        except (FileNotFoundError, ValueError, TypeError):
             return None
 
     def state(self, asset: AssetPath, check: str, partition: str) -> tuple[State, str]:

@@ -68,7 +68,12 @@ def recorded_source(home: Home) -> dict[str, str]:
     """Return the recorded source of a home as {name, path}; empty for a new home."""
     if not home.source.is_file():
         return {}
-    record: dict[str, str] = json.loads(home.source.read_text(encoding="utf-8"))
+    try:
+        record = json.loads(home.source.read_text(encoding="utf-8"))
+    except ValueError as error:
+        record = str(error)
+    if not isinstance(record, dict) or not isinstance(record.get("name"), str):
+        raise ConfigurationError(f"{home.source}: expected JSON with the name of a market source, found {record!r}")
     return record
 
 

@@ -1,5 +1,6 @@
 """The warehouse: a DuckDB file of views over the lake's Parquet, replaced in one step so readers never wait."""
 
+import glob
 from pathlib import Path
 
 import duckdb
@@ -43,7 +44,7 @@ UNION ALL SELECT rebalance, symbol, portfolio, 'winners', reason FROM winners
 
 def _select(folder: Path) -> str:
     # Hidden files are writes under way. The file name, not its content, says which partition it is.
-    files = str(folder / "[0-9]*.parquet").replace("'", "''")
+    files = (glob.escape(str(folder)) + "/[0-9]*.parquet").replace("'", "''")
     key = "try_cast(parse_filename(filename, true) AS DATE) AS rebalance"
     return f"SELECT {key}, * EXCLUDE (filename) FROM read_parquet('{files}', filename = true, union_by_name = true)"  # noqa: S608 - quoted above
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 from sleevegraph.manifest import SleeveProfile, UniverseRules
@@ -10,6 +11,7 @@ from sleevegraph.manifest import SleeveProfile, UniverseRules
 STAGES = ("bars", "universe", "candidates", "winners", "risk weights", "flattened weights")
 """In the order in which a symbol passes them."""
 
+MINUS = "\N{MINUS SIGN}"
 NEUTRAL_UP_TO = 0.1
 STRONG_ABOVE = 0.5
 
@@ -59,7 +61,7 @@ def candidate_drop(row: Row, sleeve: SleeveProfile) -> str:
     if row["kept"]:
         return ""
     if row["reason"] == "rating_wrong_sign":
-        return f"rating_wrong_sign ({sleeve.rating} {row['rating']:+.3f} does not point {sleeve.direction})"
+        return f"rating_wrong_sign ({sleeve.rating} {signed(row['rating'])} does not point {sleeve.direction})"
     if row["reason"] == "beyond_limit":
         return f"beyond_limit (rank {row['rank']} > {sleeve.selection.limit})"
     return str(row["reason"])
@@ -67,12 +69,13 @@ def candidate_drop(row: Row, sleeve: SleeveProfile) -> str:
 
 def gaps_in_words(dates: Sequence[date]) -> str:
     """How many gaps a symbol's bars have, and the longest."""
-    lost = [((after - before).days - 1, after) for before, after in zip(dates[:-1], dates[1:], strict=True)]
+    lost = [((after - before).days - 1, after) for before, after in pairwise(dates)]
     gaps = [gap for gap in lost if gap[0] > 0]
     if not gaps:
         return "no gaps"
     days, reopened = max(gaps)
-    return f"{len(gaps)} gaps, the longest {days} days before {reopened}"
+    days_text = "1 day" if days == 1 else f"{days} days"
+    return f"{len(gaps)} {'gap' if len(gaps) == 1 else 'gaps'}, the longest {days_text} before {reopened}"
 
 
 def verdict(stops: Sequence[Stop], held: Mapping[str, Mapping[str, float]], profile: str) -> str:
@@ -111,5 +114,10 @@ def rating_label(rating: float | None) -> str:
 
 
 def percent(share: float) -> str:
-    """A signed share with a true minus sign."""
-    return f"{100.0 * share:.2f} %".replace("-", "\N{MINUS SIGN}")
+    """A share as people read it, with a true minus sign."""
+    return f"{100.0 * share:.2f} %".replace("-", MINUS)
+
+
+def signed(rating: float | None) -> str:
+    """A rating with its sign."""
+    return "unknown" if rating is None else f"{rating:+.3f}".replace("-", MINUS)

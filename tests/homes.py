@@ -89,6 +89,11 @@ class TemporaryHome:
         with environment(**{SOURCE_VARIABLE: "files", PATH_VARIABLE: str(file)}):
             return self._execute(job, {})
 
+    def refresh_warehouse(self) -> dg.ExecuteInProcessResult:
+        """Write the views over the lake anew, through the ingest job."""
+        job = self.defs.resolve_job_def("ingest").get_subset(asset_selection={dg.AssetKey("warehouse")})
+        return self._execute(job, {})
+
     def run(
         self,
         *keys: str,
@@ -140,9 +145,10 @@ class TemporaryHome:
         }
         return {str(key): found[key] for key in sorted(found, key=str)}
 
-    def metadata(self, path: AssetPath, key: str) -> dict[str, Any]:
-        """What the newest materialisation of a partition said of it."""
-        wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(list(path)), asset_partitions=[key])
+    def metadata(self, path: AssetPath, key: str | None = None) -> dict[str, Any]:
+        """What the newest materialisation of a partition, or of an asset without partitions, said of it."""
+        partitions = [key] if key else None
+        wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(list(path)), asset_partitions=partitions)
         (record,) = self.instance.fetch_materializations(wanted, limit=1).records
         assert record.asset_materialization is not None
         return {name: value.value for name, value in record.asset_materialization.metadata.items()}

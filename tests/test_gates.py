@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import date
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 
@@ -56,19 +57,16 @@ def decided(home: TemporaryHome, key: str, sleeve: str) -> dict[str, float]:
 
 
 def drifted(weights: dict[str, float], first: str, last: str) -> dict[str, float]:
-    """Weights times what the market did from the close before `first` to the close before `last`.
-
-    A symbol whose bars stop on the way is sold there: SIM006 does not trade from 2022-03-07 to 09.
-    """
-    start, end = date.fromisoformat(first), date.fromisoformat(last)
+    """Weights times what the market did from the close before `first` to the close before `last`."""
     bars = small_market().with_columns(growth=pl.col("close") / pl.col("close").shift(1).over("symbol"))
-    held = bars.filter(pl.col("date").is_between(start, end, closed="left"), pl.col("symbol").is_in(list(weights)))
-    growth = held.group_by("symbol").agg("growth").filter(pl.col("growth").list.len() == (end - start).days)
-    return {symbol: weights[symbol] * prod(days) for symbol, days in growth.iter_rows()}
+    days = pl.col("date").is_between(date.fromisoformat(first), date.fromisoformat(last), closed="left")
+    growth = bars.filter(days, pl.col("symbol").is_in(list(weights))).group_by("symbol").agg("growth")
+    return {symbol: weights[symbol] * prod(ratios) for symbol, ratios in growth.iter_rows()}
 
 
-def with_broken_bar(day: date) -> pl.DataFrame:
-    broken = (pl.col("symbol") == "BINANCE:BTCUSDT") & (pl.col("date") == day)
+def with_broken_bars(*days: date) -> pl.DataFrame:
+    """The small market where SIM004, which is too thin to be held anyway, has a high below its low on some days."""
+    broken = (pl.col("symbol") == "BINANCE:SIM004USDT") & pl.col("date").is_in(days)
     return small_market().with_columns(high=pl.when(broken).then(pl.col("low") / 2).otherwise("high"))
 
 
@@ -83,67 +81,80 @@ def records(home: TemporaryHome, path: AssetPath, key: str, column: str) -> set[
 
 @pytest.fixture(scope="module")
 def broken_bars() -> Iterator[TemporaryHome]:
-    """A home, to be read only, whose bitcoin has a high below its low on 2022-02-20: after the second rebalance."""
+    """A home, to be read only, with a broken bar before the second and another before the third of four rebalances."""
     other = made_home(small_definitions())
-    assert other.ingest(with_broken_bar(date(2022, 2, 20))).success
+    assert other.ingest(with_broken_bars(date(2022, 2, 12), date(2022, 2, 22))).success
     assert other.run(*KEYS).success
     yield other
     remove_homes([other])
 
 
-def test_a_blocked_rebalance_holds_the_last_certified_weights_and_spares_the_others(
-    home: TemporaryHome, broken_bars: TemporaryHome
-) -> None:
-    assert home.hashes().keys() == broken_bars.hashes().keys()
-    sound, broken = home.hashes(upto=KEYS[1]), broken_bars.hashes(upto=KEYS[1])
-    assert broken == sound, "a defect between the second and the third rebalance reached an earlier one"
+def test_a_blocked_rebalance_takes_no_other_one_down(home: TemporaryHome, broken_bars: TemporaryHome) -> None:
+    sound, broken = home.hashes(), broken_bars.hashes()
+    assert sound.keys() == broken.keys()
+    assert home.hashes(upto=KEYS[0]) == broken_bars.hashes(upto=KEYS[0])
+    stages = ("candidates", "winners", "synthetic_returns", "risk_weights")
     for sleeve in (LONG, SHORT):
-        for stage in ("candidates", "winners", "synthetic_returns", "risk_weights"):
-            assert broken_bars.standing((sleeve, stage), KEYS[2]) == "BLOCKED"
-            assert broken_bars.read((sleeve, stage), KEYS[2]).is_empty()
-            assert "OHLC_ORDER" in broken_bars.metadata((sleeve, stage), KEYS[2])["reason"]
-        decision = decided(home, KEYS[1], sleeve)
-        for key in KEYS[2:]:
-            expected = proportions(drifted(decision, KEYS[1], key))
+        for stage in stages:
+            assert sound[f"{sleeve}/{stage}/{KEYS[3]}.parquet"] == broken[f"{sleeve}/{stage}/{KEYS[3]}.parquet"]
+            for key in KEYS[1:3]:
+                assert broken_bars.standing((sleeve, stage), key) == "BLOCKED"
+                assert broken_bars.read((sleeve, stage), key).is_empty()
+                assert "OHLC_ORDER BINANCE:SIM004USDT" in broken_bars.metadata((sleeve, stage), key)["reason"]
+    for book in BOOKS:
+        assert "held" not in broken_bars.metadata(book, KEYS[3])
+
+
+def test_the_last_certified_weights_stay_in_force_drifted(home: TemporaryHome, broken_bars: TemporaryHome) -> None:
+    for sleeve in (LONG, SHORT):
+        for key in KEYS[1:3]:
+            expected = proportions(drifted(decided(home, KEYS[0], sleeve), KEYS[0], key))
             assert proportions(leg(broken_bars, key, sleeve)) == pytest.approx(expected, abs=1e-12)
             assert proportions(leg(home, key, sleeve)) != pytest.approx(expected, abs=1e-3)
+        assert proportions(leg(broken_bars, KEYS[3], sleeve) or {"": 1.0}) == pytest.approx(
+            proportions(decided(home, KEYS[3], sleeve) or {"": 1.0}), abs=1e-12
+        )
 
 
 def test_the_track_record_and_the_books_say_that_weights_are_held_and_since_when(broken_bars: TemporaryHome) -> None:
-    for sleeve in (LONG, SHORT):
-        record = (sleeve, "track_record")
-        assert records(broken_bars, record, KEYS[3], "weights_from") == {date.fromisoformat(KEYS[1])}
-        (held,) = records(broken_bars, record, KEYS[3], "held")
-        assert f"{sleeve}/risk_weights at {KEYS[2]} failed" in str(held)
-        assert broken_bars.metadata(record, KEYS[3])["held"] == held
-        assert broken_bars.metadata(record, KEYS[3])["weights_from"] == KEYS[1]
-        assert records(broken_bars, record, KEYS[2], "held") == {""}
+    for name, stage in ((LONG, "track_record"), (SHORT, "track_record"), (META, "meta_track_record")):
+        record = (name, stage)
+        assert records(broken_bars, record, KEYS[1], "held") == {""}
+        for decision, key in pairwise(KEYS[1:]):
+            assert records(broken_bars, record, key, "weights_from") == {date.fromisoformat(KEYS[0])}
+            (held,) = records(broken_bars, record, key, "held")
+            assert f"at {decision} failed" in str(held)
+            assert "OHLC_ORDER" in str(held)
+            assert broken_bars.metadata(record, key)["held"] == held
+            assert broken_bars.metadata(record, key)["weights_from"] == KEYS[0]
     for book, metas in zip(BOOKS, ([META], [NESTED, META]), strict=True):
-        assert "held" not in broken_bars.metadata(book, KEYS[1])
-        for key in KEYS[2:]:
+        assert "held" not in broken_bars.metadata(book, KEYS[0])
+        for key in KEYS[1:3]:
             said = [line.split(":")[0] for line in broken_bars.metadata(book, key)["held"]]
-            assert said == [f"{name} holds its weights of {KEYS[1]}" for name in (*metas, LONG, SHORT)]
-        assert broken_bars.receipt(book, "conservation", KEYS[2]).passed
+            assert said == [f"{name} holds its weights of {KEYS[0]}" for name in (*metas, LONG, SHORT)]
+            assert broken_bars.receipt(book, "conservation", key).passed
 
 
 def test_a_meta_whose_bars_nobody_vouches_for_holds_its_children_too(broken_bars: TemporaryHome) -> None:
-    weights, record = (META, "meta_weights"), (META, "meta_track_record")
-    assert [broken_bars.standing(weights, key) for key in KEYS] == ["OK", "OK", "BLOCKED", "BLOCKED"]
-    assert broken_bars.read(weights, KEYS[2]).is_empty()
-    assert records(broken_bars, record, KEYS[3], "weights_from") == {date.fromisoformat(KEYS[1])}
-    # Three windows of history are not there yet, so both children began at one half.
-    grown = {s: prod(1.0 + r for r in hrp(broken_bars, (s, "track_record"), KEYS[2])["ret"]) for s in (LONG, SHORT)}
-    for sleeve in (LONG, SHORT):
-        last = hrp(broken_bars, (sleeve, "track_record"), KEYS[2]).row(-1, named=True)
-        held = {row["symbol"]: row["value"] / last["equity"] for row in last["holdings"] if row["symbol"] != "CASH"}
-        share = grown[sleeve] / sum(grown.values())
-        expected = {symbol: share * weight for symbol, weight in held.items()}
-        assert leg(broken_bars, KEYS[2], sleeve) == pytest.approx(expected, abs=1e-12)
+    weights = (META, "meta_weights")
+    assert [broken_bars.standing(weights, key) for key in KEYS] == ["OK", "BLOCKED", "BLOCKED", "OK"]
+    assert broken_bars.read(weights, KEYS[1]).is_empty()
+    # Three windows of history were not there yet, so both children began at one half.
+    grown = dict.fromkeys((LONG, SHORT), 1.0)
+    for key in KEYS[1:3]:
+        for sleeve in grown:
+            grown[sleeve] *= prod(1.0 + r for r in hrp(broken_bars, (sleeve, "track_record"), key)["ret"])
+        for sleeve, wealth in grown.items():
+            last = hrp(broken_bars, (sleeve, "track_record"), key).row(-1, named=True)
+            held = {row["symbol"]: row["value"] / last["equity"] for row in last["holdings"] if row["symbol"] != "CASH"}
+            share = wealth / sum(grown.values())
+            expected = {symbol: share * weight for symbol, weight in held.items()}
+            assert leg(broken_bars, key, sleeve) == pytest.approx(expected, abs=1e-12)
 
 
 def test_what_was_never_certified_holds_nothing(new_home: Callable[[], TemporaryHome]) -> None:
     home = new_home()
-    home.ingest(with_broken_bar(date(2022, 1, 20)))
+    home.ingest(with_broken_bars(date(2022, 2, 1), date(2022, 2, 12)))
     assert home.run(*KEYS[:2]).success
     for key in KEYS[:2]:
         for book in BOOKS:

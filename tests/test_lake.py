@@ -165,7 +165,7 @@ def test_a_lake_without_bars_says_what_to_do(lake: Lake) -> None:
     assert not lake.has_bars()
     assert lake.newest_bar() is None
     assert lake.known_bars().schema == BAR_SCHEMA
-    with pytest.raises(LakeError, match="daily_bars: expected bars before 2022-03-01, found none .* run an ingest"):
+    with pytest.raises(LakeError, match=r"daily_bars: expected bars before 2022-03-01, found none .* run an ingest"):
         lake.bars_before(date(2022, 3, 1))
 
 

@@ -59,7 +59,7 @@ def test_a_partition_is_certified_only_by_a_passed_receipt_of_exactly_its_conten
     verdict("signs", passed=True)
     assert receipts.state(ASSET, "signs", KEY) == (State.PASSED, "")
     assert receipts.state(ASSET, "sanity", KEY)[0] is State.ABSENT
-    lake.write(ASSET, KEY, pl.DataFrame({"weight": [0.5, 0.5 + 1e-16]}))
+    lake.write(ASSET, KEY, pl.DataFrame({"weight": [0.5, 0.5 + 1e-18]}))
     assert receipts.state(ASSET, "signs", KEY)[0] is State.PASSED, "the same number is the same content"
     lake.write(ASSET, KEY, pl.DataFrame({"weight": [0.4, 0.6]}))
     assert receipts.state(ASSET, "signs", KEY)[0] is State.STALE

@@ -1,0 +1,57 @@
+# Set-up needs nothing but Python 3.11 to 3.13 and a package index; everything is installed into .venv from hash locks.
+PYTHON ?= python3
+BIN := .venv/bin
+UV ?= uv
+PYTEST_ARGS ?= -n auto --dist worksteal
+LOCK := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate
+
+.PHONY: install install-dev demo test lint check ui bench lock clean
+
+install: .venv/.runtime
+
+install-dev: .venv/.dev
+
+.venv/.python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"expected Python 3.11 to 3.13, found {v[0]}.{v[1]}: run make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+# The locks are complete, so pip need not resolve anything: --no-deps.
+.venv/.runtime: .venv/.python requirements/runtime.lock pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/runtime.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+.venv/.dev: .venv/.runtime requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.lock
+	@touch $@
+
+demo: install
+	$(BIN)/sleevegraph demo
+
+test: install-dev
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check:
+	.ci/run
+
+ui: install
+	DAGSTER_HOME="$(CURDIR)/dagster_home" $(BIN)/dagster dev -h 127.0.0.1 -w workspace.yaml
+
+bench: install-dev
+	$(BIN)/python bench/ratings.py
+
+# Needs uv, here only; what it writes names no index.
+lock:
+	$(LOCK) --extra build -o requirements/runtime.lock
+	$(LOCK) --extra build --extra dev -c requirements/runtime.lock -o requirements/dev.lock
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

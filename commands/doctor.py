@@ -1,0 +1,166 @@
+"""`sleevegraph doctor`: what this installation and this home have, and what is wrong with them."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import click
+
+from assets.grid import GRID
+from assets.sleeves import stage
+from commands.home import with_home
+from commands.stored import warning_of
+from profiles.load import load_manifest
+from resources.home import Home
+from resources.lake import Lake
+from resources.receipts import Receipts
+from resources.store import recorded_source
+from sleevegraph.calendar import STEP_DAYS, grid_dates
+from sleevegraph.errors import SleevegraphError
+
+PACKAGES = ("dagster", "polars", "duckdb", "numpy", "scipy", "daqp", "skfolio", "riskfolio-lib")
+ENGINES = {
+    "native": "import numpy as n; from sleevegraph.risk_profiles import solve; "
+    "s = solve('min_variance', n.random.default_rng(0).standard_normal((60, 5))); assert s.status == 'native', s.reason",
+    "skfolio": "import skfolio",
+    "riskfolio": "import riskfolio",
+}
+"""What each engine must be able to run."""
+PATIENCE_SECONDS = 120
+PROBLEM = "problem"
+
+Line = tuple[str, str]
+
+
+@click.command()
+@with_home
+def doctor(home: Home) -> None:
+    """Show Python, packages, engines, home, bars, grid position and verdicts; exit 1 if anything is broken."""
+    broken = False
+    for parts in (_installation(), _engines(), _home(home), _market(home), _grid(home), _verdicts(home)):
+        for what, text in parts:
+            broken = broken or what == PROBLEM
+            click.echo(f"{f'{what}:':<18} {text}")
+    if broken:
+        raise click.exceptions.Exit(1)
+
+
+def _installation() -> Iterator[Line]:
+    yield "python", f"{sys.version.split()[0]} ({sys.executable})"
+    for package in PACKAGES:
+        try:
+            yield package, version(package)
+        except PackageNotFoundError:
+            yield PROBLEM, f"{package}: expected it installed, found nothing; run make install"
+
+
+def _engines() -> Iterator[Line]:
+    """Start every engine in a process of its own: a broken one must not take this one along."""
+    began = {name: datetime.now(UTC) for name in ENGINES}
+    root = Path(__file__).resolve().parent.parent
+    runs = {
+        name: subprocess.Popen(  # noqa: S603 - our own interpreter and code
+            [sys.executable, "-c", code], cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        for name, code in ENGINES.items()
+    }
+    for name, run in runs.items():
+        try:
+            errors = run.communicate(timeout=PATIENCE_SECONDS)[1].strip()
+        except subprocess.TimeoutExpired:
+            run.kill()
+            run.wait()
+            errors = f"no answer within {PATIENCE_SECONDS} s"
+        seconds = (datetime.now(UTC) - began[name]).total_seconds()
+        if run.returncode == 0:
+            yield f"engine {name}", f"works ({seconds:.1f} s to start)"
+        else:
+            reason = errors.splitlines()[-1] if errors else f"exit code {run.returncode}"
+            yield (PROBLEM if name == "native" else f"engine {name}"), f"engine {name} does not start: {reason}"
+
+
+def _home(home: Home) -> Iterator[Line]:
+    where = home.root
+    while not where.exists():
+        where = where.parent
+    yield "home", f"{home.root}" + ("" if where == home.root else " (does not exist yet; backfill makes it)")
+    for folder in (where, home.dagster, home.lake, home.receipts):
+        try:
+            if folder == where or folder.exists():
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
+        except OSError as error:
+            yield PROBLEM, f"home: expected a folder that can be written to at {folder}, found: {error.strerror}"
+    usage = shutil.disk_usage(where)
+    yield "free disk", f"{usage.free / 2**30:.1f} of {usage.total / 2**30:.1f} GiB"
+
+
+def _market(home: Home) -> Iterator[Line]:
+    try:
+        source = recorded_source(home)
+        path = source.get("path")
+        if not source:
+            yield "source", "none yet"
+        elif path and not Path(path).exists():
+            yield "source", f"{source['name']}, {path} (not there any more: no new bars until it is back)"
+        else:
+            yield "source", ", ".join(filter(None, (source["name"], path)))
+        if warning_of(home):
+            yield "SIMULATED", warning_of(home)
+        newest = Lake(home.lake).newest_bar()
+    except SleevegraphError as error:
+        yield PROBLEM, f"bars: {error}"
+        return
+    if newest is None:
+        advice = f"sleevegraph backfill --home {home.root} --from DATE --to DATE --source files --path FILE"
+        yield "newest bar", f"no bars yet; run {advice} (or --source simulated)"
+        return
+    age = (datetime.now(UTC).date() - newest).days
+    yield "newest bar", f"{newest}, {age} days old"
+
+
+def _grid(home: Home) -> Iterator[Line]:
+    passed = GRID.get_last_partition_key()
+    if passed is not None:
+        following = date.fromisoformat(passed) + timedelta(days=STEP_DAYS)
+        yield "grid", f"every {STEP_DAYS} days, the last that has passed is {passed}, the next is {following}"
+    lake = Lake(home.lake)
+    try:
+        metas = [meta.name for meta in load_manifest().metas]
+    except SleevegraphError as error:
+        yield PROBLEM, f"profiles: {error}"
+        return
+    for meta in metas:
+        stored = lake.partitions(stage(meta, "flattened_weights"))
+        if not stored:
+            yield meta, "no rebalance stored"
+            continue
+        expected = grid_dates(date.fromisoformat(stored[0]), date.fromisoformat(stored[-1]))
+        missing = [str(day) for day in expected if str(day) not in stored]
+        holes = f"missing in between {len(missing)}, first {missing[0]}" if missing else "none missing in between"
+        yield meta, f"{len(stored)} rebalances from {stored[0]} to {stored[-1]}, {holes}"
+
+
+def _verdicts(home: Home) -> Iterator[Line]:
+    """Read every partition's header and every receipt."""
+    lake = Lake(home.lake)
+    stands: Counter[str] = Counter()
+    for file in sorted(home.lake.rglob("[!.]*.parquet")):
+        try:
+            status, _ = lake.standing(file.parent.relative_to(home.lake).parts, file.stem)
+            stands[status.value] += 1
+        except SleevegraphError as error:
+            yield PROBLEM, f"lake: {error}"
+    yield "partitions", ", ".join(f"{count} {status}" for status, count in sorted(stands.items())) or "none"
+    receipts, judged = Receipts(home.receipts, lake), Counter[str]()
+    for file in home.receipts.rglob("*.json"):
+        *asset, check = file.parent.relative_to(home.receipts).parts
+        receipt = receipts.read(tuple(asset), check, file.stem)
+        judged["unreadable" if receipt is None else "passed" if receipt.passed else "failed"] += 1
+    yield "receipts", ", ".join(f"{judged[verdict]} {verdict}" for verdict in ("passed", "failed", "unreadable"))
