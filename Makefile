@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 UV ?= uv
+PORT ?= 3000
 PYTEST_ARGS ?= -n auto --dist worksteal
 LOCK := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
@@ -19,6 +20,7 @@ install-dev: .venv/.dev
 
 # The locks are complete, so pip need not resolve anything: --no-deps.
 .venv/.runtime: .venv/.python requirements/runtime.lock pyproject.toml
+	@echo "installing requirements/runtime.lock into .venv: 1.6 GB, one to three minutes"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/runtime.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	@touch $@
@@ -43,7 +45,7 @@ check:
 	.ci/run
 
 ui: install
-	DAGSTER_HOME="$(CURDIR)/dagster_home" $(BIN)/dagster dev -h 127.0.0.1 -w workspace.yaml
+	DAGSTER_HOME="$(CURDIR)/dagster_home" $(BIN)/dagster dev -h 127.0.0.1 -p $(PORT) -w workspace.yaml
 
 bench: install-dev
 	$(BIN)/python bench/ratings.py

@@ -12,8 +12,9 @@ from resources.lake import BARS, Lake
 from resources.store import Store
 from resources.warehouse import write_warehouse
 from sleevegraph.errors import SleevegraphError
+from sleevegraph.listings import rate_listings
 from sleevegraph.manifest import MarketProfile
-from sleevegraph.ratings import VOTES, technical_ratings
+from sleevegraph.ratings import VOTES
 from sleevegraph.universe import SCHEMA as UNIVERSE_SCHEMA
 from sleevegraph.universe import universe
 
@@ -32,7 +33,7 @@ OWNER = "market"
 
 def market_assets(market: MarketProfile) -> list[dg.AssetsDefinition]:
     """Bars, universe, ratings and the warehouse over the lake."""
-    return [_daily_bars(market), _universe(market), _technical_ratings(), _warehouse()]
+    return [_daily_bars(market), _universe(market), _technical_ratings(market), _warehouse()]
 
 
 def _daily_bars(market: MarketProfile) -> dg.AssetsDefinition:
@@ -95,9 +96,10 @@ def _universe(market: MarketProfile) -> dg.AssetsDefinition:
     )
 
 
-def _technical_ratings() -> dg.AssetsDefinition:
+def _technical_ratings(market: MarketProfile) -> dg.AssetsDefinition:
     def prepare(store: Store, days: Sequence[date]) -> Compute:
-        rated = technical_ratings(store.lake.bars_before(max(days))).sort("date", "symbol")
+        bars = store.lake.bars_before(max(days))
+        rated = rate_listings(bars, market.universe.max_return).sort("date", "symbol")
         dates = rated["date"].to_numpy()
 
         def compute(at: date) -> Partition:
@@ -119,7 +121,7 @@ def _technical_ratings() -> dg.AssetsDefinition:
         [dg.AssetKey(list(BARS)), dg.AssetKey(list(UNIVERSE))],
         prepare,
         description="TradingView technical ratings of the eligible symbols at P: three recommendations, 26 votes.",
-        rules=[],
+        rules=[market.universe],
         owner=OWNER,
     )
 

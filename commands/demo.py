@@ -1,13 +1,14 @@
 """`sleevegraph demo`: the newest rebalances of the simulated market, and where to look next."""
 
 from collections import Counter
+from datetime import date
 
 import click
 
 from commands.backfill import backfill
 from commands.home import with_home
 from commands.weights import weights
-from resources.home import Home
+from resources.home import PROJECT, Home
 from resources.receipts import Receipts
 from resources.simulated_source import DEFAULT_END
 from resources.store import Store
@@ -28,24 +29,33 @@ def demo(context: click.Context, home: Home) -> None:
     click.echo()
     context.invoke(weights, folder=folder, meta=META, on=dates[-1], profile="hrp", shape="table")
     click.echo()
-    for line in _verdicts(Store(home=folder).receipts):
+    for line in _verdicts(Store(home=folder).receipts, {str(day) for day in dates}):
         click.echo(line)
-    click.echo(
-        f"""
-Where to look next (home: {folder})
-  make ui                                              the graph, its checks and every partition's metadata
-  .venv/bin/sleevegraph weights meta_benchmark --format json
-  .venv/bin/sleevegraph explain BTCUSDT --on {dates[-1]}
-  .venv/bin/sleevegraph doctor
-  docs/architecture.md                                 how it is built"""
-    )
+    for line in _next(home, dates[-1]):
+        click.echo(line)
 
 
-def _verdicts(receipts: Receipts) -> list[str]:
+def _verdicts(receipts: Receipts, keys: set[str]) -> list[str]:
     counts: Counter[tuple[str, bool]] = Counter()
     for path in receipts.root.rglob("*.json"):
+        if path.stem not in keys:
+            continue  # a home may hold more than this demonstration
         asset, check = path.parent.parent.relative_to(receipts.root).parts, path.parent.name
         receipt = receipts.read(asset, check, path.stem)
         counts[check, receipt is not None and receipt.passed] += 1
     checks = sorted({check for check, _ in counts})
     return [f"check {check:<22} {counts[check, True]:>4} passed {counts[check, False]:>4} failed" for check in checks]
+
+
+def _next(home: Home, newest: date) -> list[str]:
+    elsewhere = "" if home.root == PROJECT else f" --home {home.root}"
+    page = "make ui" if home.root == PROJECT else f"DAGSTER_HOME={home.dagster} .venv/bin/dagster dev"
+    return [
+        f"\nWhere to look next (home: {home.root})",
+        f"  {page:<52} the graph, its checks, figures and pictures of every partition",
+        f"  .venv/bin/sleevegraph weights meta_benchmark --format json{elsewhere}",
+        f"  .venv/bin/sleevegraph explain SIM003 --on {newest}{elsewhere}",
+        f"  .venv/bin/sleevegraph doctor{elsewhere}",
+        f"  {'README.md':<52} your own bars, sleeves and metas",
+        f"  {'docs/architecture.md':<52} how it is built",
+    ]

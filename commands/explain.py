@@ -27,6 +27,8 @@ Row = dict[str, Any]
 
 HEADLINE = "hrp"
 """The risk profile that the verdict is about."""
+DECIDED = ("CERTIFIED", "DEGRADED")
+"""How the standing of a sleeve begins that holds what it decided at this rebalance."""
 
 
 @dataclass(slots=True)
@@ -77,7 +79,7 @@ def explain(home: Home, symbol: str, on: date | None) -> None:
     eligible = _market(story, bars, manifest)
     for sleeve in manifest.sleeves:
         standing = _standing(story, sleeve.name)
-        if eligible or not standing.startswith("CERTIFIED"):
+        if eligible or not standing.startswith(DECIDED):
             story.tell(sleeve.name, standing)
         if eligible:
             _sleeve(story, sleeve, standing)
@@ -147,7 +149,7 @@ def _weights(story: Story, sleeve: str, standing: str) -> None:
     """Tell what a winner weighs in its sleeve; a sleeve that holds older weights gives it none."""
     path = stage(sleeve, "risk_weights")
     row, absent = story.row(path)
-    if row is None or not standing.startswith(("CERTIFIED", "DEGRADED")):
+    if row is None or not standing.startswith(DECIDED):
         story.stop("risk weights", sleeve, absent if row is None else standing)
         return
     cells = story.store.lake.read(path, str(story.at))
@@ -181,6 +183,8 @@ def _metas(story: Story, manifest: Manifest) -> None:
             standing = meta_standing(story.store, meta.name, decision.decided)
         except (GateError, LakeError) as error:
             story.tell(meta.name, f"without weights: {error}")
+            if story.chosen:
+                story.stops.append(Stop("flattened weights", meta.name, str(error)))
             continue
         drift = f"blocked: {decision.blocked}; weights of {decision.decided}, drifted" if decision.blocked else ""
         rows = {p: book.positions.filter(pl.col("symbol") == story.symbol) for p, book in books.items()}
@@ -190,8 +194,8 @@ def _metas(story: Story, manifest: Manifest) -> None:
             net, gross = row.row(0)[1:3]
             story.held.setdefault(meta.name, {})[profile] = net
             story.tell(f"  {profile}", _holding(net, gross, by_sleeve(row)[story.symbol]))
-        if story.chosen and HEADLINE not in story.held.get(meta.name, {}):
-            story.stop("flattened weights", meta.name, drift or "no sleeve of it chose the symbol, or as dust")
+        if story.chosen and drift:
+            story.stops.append(Stop("flattened weights", meta.name, drift))
 
 
 def _holding(net: float, gross: float, sleeves: Mapping[str, float]) -> str:

@@ -2,7 +2,6 @@
 
 import dagster as dg
 
-
 ingest = dg.define_asset_job(
     "ingest",
     selection=dg.AssetSelection.assets("daily_bars", "warehouse"),

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from sleevegraph.calendar import ANNUAL_DAYS
 from sleevegraph.errors import BarsError
+from sleevegraph.listings import listing_starts
 from sleevegraph.manifest import UniverseRules
 from sleevegraph.panel import Floats, Panel
 
@@ -121,8 +122,10 @@ def _verdict(judged: pl.DataFrame, checks: list[Check]) -> pl.DataFrame:
 def _measures(known: Panel, at: date, rules: UniverseRules) -> pl.DataFrame:
     """Everything that a rule compares, one row per symbol; unknown is null."""
     yesterday = np.datetime64(at, "D") - 1
-    lookback = _window(known.returns, known, at, rules.lookback_days)
-    train = _window(known.returns, known, at, rules.train_days)
+    own = np.arange(len(known.dates))[:, None] > listing_starts(known.close, rules.max_return)
+    returns = np.where(own, known.returns, np.nan)
+    lookback = _window(returns, known, at, rules.lookback_days)
+    train = _window(returns, known, at, rules.train_days)
     bars = np.isfinite(known.close)
     last_bar = known.dates[len(known.dates) - 1 - bars[::-1].argmax(axis=0)]
     variance = _variance(train)

@@ -82,9 +82,9 @@ def test_one_run_per_partition_gives_the_bytes_of_the_range_run(
 ) -> None:
     singles = new_home()
     singles.ingest(small_market())
-    for key in KEYS[:3]:
+    for key in KEYS[:2]:
         assert singles.run_one(key).success
-    assert differences(singles.hashes(), home.hashes(upto=KEYS[2])) == []
+    assert differences(singles.hashes(), home.hashes(upto=KEYS[1])) == []
 
 
 def test_a_range_cut_in_two_gives_the_bytes_of_the_whole(
@@ -100,7 +100,7 @@ def test_a_range_cut_in_two_gives_the_bytes_of_the_whole(
 
 @pytest.mark.parametrize(
     ("at", "noise"),
-    [(KEYS[0], any_market), (KEYS[1], out_of_order), (KEYS[2], other_symbols), (KEYS[3], a_thousand_times)],
+    [(KEYS[0], any_market), (KEYS[1], out_of_order), (KEYS[2], other_symbols)],
 )
 def test_nothing_at_or_before_a_rebalance_depends_on_a_bar_at_or_after_it(
     home: TemporaryHome, new_home: Callable[[], TemporaryHome], at: str, noise: Noise
@@ -130,17 +130,15 @@ def recorded() -> Iterator[TemporaryHome]:
 
 
 @needs_shared
-def test_recorded_bars_run_again_and_one_by_one_give_the_same_bytes(
+def test_recorded_bars_run_one_by_one_and_then_again_give_the_same_bytes(
     recorded: TemporaryHome, new_home: Callable[[], TemporaryHome]
 ) -> None:
-    singles = new_home()
-    singles.ingest(recorded_bars())
-    for key in LUNA_KEYS[:2]:
-        assert singles.run_one(key).success
-    assert differences(singles.hashes(bars=True), recorded.hashes(upto=LUNA_KEYS[1], bars=True)) != []
-    assert differences(singles.hashes(), recorded.hashes(upto=LUNA_KEYS[1])) == []
-    assert singles.run(*LUNA_KEYS).success
-    assert differences(singles.hashes(bars=True), recorded.hashes(bars=True)) == []
+    other = new_home()
+    other.ingest(recorded_bars())
+    assert other.run_one(LUNA_KEYS[0]).success
+    assert differences(other.hashes(), recorded.hashes(upto=LUNA_KEYS[0])) == []
+    assert other.run(*LUNA_KEYS).success
+    assert differences(other.hashes(bars=True), recorded.hashes(bars=True)) == []
 
 
 @needs_shared
@@ -217,16 +215,15 @@ def test_a_symbol_delisted_inside_a_window_is_closed_at_its_last_close(recorded:
 
 
 @needs_shared
-def test_luna_is_gone_from_the_books_when_its_ticker_comes_back(recorded: TemporaryHome) -> None:
-    for key in LUNA_KEYS:
-        row = recorded.read(("universe",), key).filter(pl.col("base") == "LUNA").row(0, named=True)
-        assert row["eligible"] == (key == LUNA_KEYS[0])
+def test_the_return_of_lunas_ticker_is_in_no_ones_record(recorded: TemporaryHome) -> None:
+    for key in LUNA_KEYS[1:3]:
+        assert not recorded.read(("universe",), key).filter(pl.col("base") == "LUNA")["eligible"].item()
         for sleeve in (LONG, SHORT):
-            held = recorded.read((sleeve, "risk_weights"), key).filter(pl.col("symbol") == "BINANCE:LUNAUSDT")
-            assert held.is_empty() or key == LUNA_KEYS[0]
+            assert "BINANCE:LUNAUSDT" not in recorded.read((sleeve, "risk_weights"), key)["symbol"]
     for sleeve in (LONG, SHORT):
         daily = recorded.read((sleeve, "track_record"), LUNA_KEYS[3])
-        assert daily["ret"].abs().max() < 0.5, "no day of the window in which LUNA came back at 177,399 times its price"
+        assert date(2022, 5, 31) in daily["date"]
+        assert daily["ret"].abs().max() < 0.5, "on 2022-05-31 LUNA stood at 177,400 times its close before"
 
 
 @needs_shared

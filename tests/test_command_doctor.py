@@ -1,0 +1,129 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from assets.grid import GRID
+from commands import doctor
+from tests.command_homes import BLOCKED, CERTIFIED, KEYS, finished_home, own_copy, simulated, sleevegraph, store_of
+
+WORKS = "pass"
+QUICK = {"native": WORKS}
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "ENGINES", QUICK)
+
+
+@pytest.fixture
+def broken(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    return own_copy(tmp_path_factory, tmp_path / "home")
+
+
+def values(result: Result) -> dict[str, str]:
+    return {what: text.strip() for what, _, text in (line.partition(":") for line in result.stdout.splitlines())}
+
+
+def problems(result: Result) -> list[str]:
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    return [line for line in result.stdout.splitlines() if line.startswith("problem:")]
+
+
+def test_an_empty_home_is_healthy_and_says_what_to_run(tmp_path: Path) -> None:
+    result = sleevegraph("doctor", "--home", tmp_path / "new")
+    found = values(result)
+    assert result.exit_code == 0, result.output
+    assert found["newest bar"].startswith(f"no bars yet; run sleevegraph backfill --home {tmp_path / 'new'}")
+    assert "does not exist yet" in found["home"]
+    assert found["engine native"].startswith("works")
+    assert {"engine skfolio", "engine riskfolio", "python", "polars", "riskfolio-lib", "free disk"} <= set(found)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_finished_home_tells_its_bars_grid_and_verdicts(tmp_path_factory: pytest.TempPathFactory) -> None:
+    home = finished_home(tmp_path_factory)[0]
+    result = sleevegraph("doctor", "--home", home)
+    found = values(result)
+    assert result.exit_code == 0, result.output
+    days = (datetime.now(UTC).date() - datetime(2022, 3, 16, tzinfo=UTC).date()).days
+    assert found["newest bar"] in {f"2022-03-16, {days - 1} days old", f"2022-03-16, {days} days old"}
+    assert f"the last that has passed is {GRID.get_last_partition_key()}" in found["grid"]
+    assert found["meta_fractal"] == f"4 rebalances from {KEYS[0]} to {KEYS[-1]}, none missing in between"
+    receipts = [store_of(home).receipts.root.rglob(f"{key}.json") for key in (CERTIFIED, BLOCKED)]
+    assert all(list(files) for files in receipts)
+    assert " 0 failed" not in found["receipts"]
+    assert found["receipts"].endswith(" 0 unreadable")
+    assert found["source"].startswith("files, ")
+    assert "SIMULATED" not in found
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_hole_in_the_stored_rebalances_is_told(broken: Path) -> None:
+    store_of(broken).lake.path(("meta_fractal", "flattened_weights"), KEYS[1]).unlink()
+    found = values(sleevegraph("doctor", "--home", broken))
+    assert found["meta_fractal"] == f"3 rebalances from {KEYS[0]} to {KEYS[-1]}, missing in between 1, first {KEYS[1]}"
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_simulated_market_is_said_loudly(broken: Path) -> None:
+    simulated(broken)
+    assert values(sleevegraph("doctor", "--home", broken))["SIMULATED"] == "simulated market, not real prices"
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_source_that_has_gone_is_told_but_nothing_is_broken(broken: Path) -> None:
+    (broken / "data" / "source.json").write_text('{"name": "files", "path": "/nowhere/bars.parquet"}')
+    result = sleevegraph("doctor", "--home", broken)
+    assert result.exit_code == 0
+    assert "not there any more" in values(result)["source"]
+
+
+@pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize("partition", [("daily_bars/2022-03"), (f"meta_fractal/flattened_weights/{CERTIFIED}")])
+def test_a_lake_that_cannot_be_read_is_a_problem(broken: Path, partition: str) -> None:
+    (broken / "data" / "lake" / f"{partition}.parquet").write_bytes(b"junk")
+    name = " ".join(partition.rsplit("/", 1))
+    assert any(f"{name}: expected a Parquet file" in line for line in problems(sleevegraph("doctor", "--home", broken)))
+
+
+@pytest.mark.usefixtures("_quick")
+def test_an_unreadable_record_of_the_source_is_a_problem(broken: Path) -> None:
+    (broken / "data" / "source.json").write_text("[]")
+    assert any("source.json: expected JSON" in line for line in problems(sleevegraph("doctor", "--home", broken)))
+
+
+@pytest.mark.usefixtures("_quick")
+def test_an_unreadable_receipt_is_counted(broken: Path) -> None:
+    path = store_of(broken).receipts.path(("universe",), "bars_complete", CERTIFIED)
+    path.write_text("{")
+    assert values(sleevegraph("doctor", "--home", broken))["receipts"].endswith(" 1 unreadable")
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_home_that_cannot_be_written_to_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert any("can be written to" in line for line in problems(sleevegraph("doctor", "--home", tmp_path / "file")))
+
+
+def test_a_native_engine_that_fails_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "ENGINES", {"native": "raise ImportError('planted')", "skfolio": WORKS})
+    result = sleevegraph("doctor", "--home", tmp_path)
+    assert problems(result) == ["problem:           engine native does not start: ImportError: planted"]
+    assert values(result)["engine skfolio"].startswith("works")
+
+
+def test_another_engine_that_fails_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "ENGINES", {"native": WORKS, "skfolio": "raise ImportError('planted')"})
+    result = sleevegraph("doctor", "--home", tmp_path)
+    assert result.exit_code == 0
+    assert values(result)["engine skfolio"] == "engine skfolio does not start: ImportError: planted"
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_package_that_is_missing_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "PACKAGES", ("no-such-package",))
+    assert any("no-such-package" in line for line in problems(sleevegraph("doctor", "--home", tmp_path)))
