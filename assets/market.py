@@ -11,7 +11,7 @@ from assets.partitioned import Compute, Partition, cash, grid_asset
 from resources.lake import BARS, Lake
 from resources.store import Store
 from resources.warehouse import write_warehouse
-from sleevegraph.errors import SleevegraphError
+from sleevegraph.errors import LakeError, SleevegraphError
 from sleevegraph.listings import rate_listings
 from sleevegraph.manifest import MarketProfile
 from sleevegraph.ratings import VOTES
@@ -130,7 +130,10 @@ def _warehouse() -> dg.AssetsDefinition:
     @dg.asset(deps=[dg.AssetKey(list(BARS))], group_name="market", kinds={"duckdb"}, owners=[f"team:{OWNER}"])
     def warehouse(store: Store) -> dg.MaterializeResult[None]:
         """DuckDB views over the lake, for any SQL client that opens the file read-only."""
-        views = write_warehouse(store.folders.warehouse, store.folders.lake)
+        try:
+            views = write_warehouse(store.folders.warehouse, store.folders.lake)
+        except LakeError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
         return dg.MaterializeResult(metadata={"views": views, "dagster/uri": str(store.folders.warehouse)})
 
     return warehouse

@@ -71,7 +71,9 @@ def grid_asset(
             for key in keys:
                 add_metadata(context, key, {**_store(store.lake, path, schema, key, compute), **origin})
         except (GateError, LakeError) as error:
-            raise dg.Failure(f"{'/'.join(path)}: {error}", allow_retries=False) from error
+            name = "/".join(path)
+            text = str(error) if str(error).startswith(name) else f"{name}: {error}"
+            raise dg.Failure(text, allow_retries=False) from error
         if picture is not None:
             add_metadata(context, keys[-1], picture(store.lake, keys[-1]))
         return dg.MaterializeResult()

@@ -50,12 +50,13 @@ def _verdicts(receipts: Receipts, keys: set[str]) -> list[str]:
 def _next(home: Home, newest: date) -> list[str]:
     elsewhere = "" if home.root == PROJECT else f" --home {home.root}"
     page = "make ui" if home.root == PROJECT else f"DAGSTER_HOME={home.dagster} .venv/bin/dagster dev"
-    return [
-        f"\nWhere to look next (home: {home.root})",
-        f"  {page:<52} the graph, its checks, figures and pictures of every partition",
-        f"  .venv/bin/sleevegraph weights meta_benchmark --format json{elsewhere}",
-        f"  .venv/bin/sleevegraph explain SIM003 --on {newest}{elsewhere}",
-        f"  .venv/bin/sleevegraph doctor{elsewhere}",
-        f"  {'README.md':<52} your own bars, sleeves and metas",
-        f"  {'docs/architecture.md':<52} how it is built",
-    ]
+    places = (
+        (page, "the graph, its checks, figures and pictures of every partition"),
+        (f".venv/bin/sleevegraph weights meta_benchmark --format json{elsewhere}", "the same as data"),
+        (f".venv/bin/sleevegraph explain SIM003USDT --on {newest}{elsewhere}", "why a symbol was dropped"),
+        (f".venv/bin/sleevegraph doctor{elsewhere}", "whether all is well"),
+        ("README.md", "your own bars, sleeves and metas"),
+        ("docs/architecture.md", "how it is built"),
+    )
+    width = max(len(place) for place, _ in places)
+    return ["", f"Where to look next (home: {home.root})", *(f"  {place:<{width}}  {what}" for place, what in places)]

@@ -55,7 +55,7 @@ class Store(dg.ConfigurableResource[None]):
         return market_source(name, SourceSettings(path=Path(path) if path else None, exchange=exchange))
 
     def record_source(self, source: MarketSource) -> None:
-        """Remember the source, once its bars are in the lake."""
+        """Remember the source, before its first bar is stored: a home never holds bars of a source it does not know."""
         record = {
             "name": source.name,
             "path": os.environ.get(PATH_VARIABLE) or recorded_source(self.folders).get("path"),

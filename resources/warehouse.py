@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 
 from resources.atomic import write_atomically
+from sleevegraph.errors import LakeError
 
 
 def write_warehouse(target: Path, lake: Path) -> list[str]:
@@ -30,7 +31,11 @@ def write_warehouse(target: Path, lake: Path) -> list[str]:
                 connection.execute(f"CREATE VIEW fate AS {_FATE}")
                 views.append("fate")
 
-    write_atomically(target, fill)
+    try:
+        write_atomically(target, fill)
+    except duckdb.Error as error:
+        first = str(error).splitlines()[0]
+        raise LakeError(f"warehouse: expected to write views to {target}, found: {first}") from error
     return views
 
 

@@ -50,9 +50,10 @@ def _measured(row: Row, rules: UniverseRules) -> str:
         "toxicity": f"largest daily return {number:+.0%} > {rules.max_return:+.0%}",
         "zero_variance": f"variance {number:.3g} over {rules.train_days} days",
         "pegged": f"annual volatility {number:.2%} < {rules.min_annual_volatility:.2%}",
+        "broken_bars": f"{number:.0f} bars in the last {rules.lookback_days} days break low <= open, close <= high",
         "missing_days": f"{number:.1%} of {rules.train_days} days without a return > {rules.max_missing_share:.1%}",
     }
-    text = texts[rule]
+    text = texts.get(rule, f"found {number:g}")
     return text if value is not None or rule.startswith("base_") or rule == "quote" else f"unknown; {text}"
 
 

@@ -160,7 +160,7 @@ def test_settings_that_dagster_cannot_read_are_one_line(tmp_path: Path, text: st
 
 
 def test_an_unknown_command_is_one_line() -> None:
-    assert refused("backfil") == "Error: No such command 'backfil'; see sleevegraph --help\n"
+    assert refused("weight") == "Error: No such command 'weight'. Did you mean 'weights'?; see sleevegraph --help\n"
 
 
 def test_a_blocked_rebalance_is_told_and_takes_no_other_one_down(tmp_path_factory: pytest.TempPathFactory) -> None:
