@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
-from functools import reduce
 
 import dagster as dg
 import numpy as np
@@ -47,7 +46,7 @@ def _meta_weights(meta: MetaProfile, records: dict[str, AssetPath]) -> dg.Assets
 
     def prepare(store: Store, days: Sequence[date]) -> Compute:
         first = min(days) - timedelta(days=lookback * STEP_DAYS)
-        streams = {child: _returns(store.lake, path, first, max(days)) for child, path in records.items()}
+        streams = _by_profile({child: _returns(store.lake, path, first, max(days)) for child, path in records.items()})
 
         def compute(at: date) -> Partition:
             # Streams earned on bars that nobody vouches for are no ground for a decision either.
@@ -56,12 +55,7 @@ def _meta_weights(meta: MetaProfile, records: dict[str, AssetPath]) -> dg.Assets
                 return blocked(refusal)
             for path in records.values():
                 store.lake.standing(path, str(at))  # a meta needs all of its children: an absent one is an error
-            solutions = {
-                profile: meta_weights(
-                    profile, {c: s.filter(pl.col("profile") == profile) for c, s in streams.items()}, meta, at
-                )
-                for profile in RISK_PROFILES
-            }
+            solutions = {profile: meta_weights(profile, streams[profile], meta, at) for profile in RISK_PROFILES}
             fallbacks = {p: s.reason for p, s in solutions.items() if s.status != "native"}
             lost = max(s.lost_share for s in solutions.values())
             warning = {"warning": f"the join of dates lost {lost:.0%} of the rows"} if lost > meta.max_rows_lost else {}
@@ -91,8 +85,8 @@ def _meta_track_record(meta: MetaProfile, records: dict[str, AssetPath]) -> dg.A
         lake = store.lake
 
         def window(at: date) -> Callable[[str], ReturnsWindow]:
-            streams = {child: _returns(lake, record, at, at) for child, record in records.items()}
-            return lambda profile: _window({c: s.filter(pl.col("profile") == profile) for c, s in streams.items()}, at)
+            streams = _by_profile({child: _returns(lake, record, at, at) for child, record in records.items()})
+            return lambda profile: _window(streams[profile], at)
 
         def decision(at: date) -> tuple[ledgers.Targets | None, str]:
             status, reason = lake.standing(weights, str(at))
@@ -172,12 +166,20 @@ def _returns(lake: Lake, path: AssetPath, first: date, last: date) -> pl.DataFra
     )
 
 
+def _by_profile(streams: dict[str, pl.DataFrame]) -> dict[str, dict[str, pl.DataFrame]]:
+    """Streams of every child by risk profile; a child without rows of a profile has an empty one."""
+    parts = {child: rows.partition_by("profile", as_dict=True) for child, rows in streams.items()}
+    return {
+        profile: {child: parts[child].get((profile,), rows.clear()) for child, rows in streams.items()}
+        for profile in RISK_PROFILES
+    }
+
+
 def _window(streams: dict[str, pl.DataFrame], at: date) -> ReturnsWindow:
     days = np.arange(np.datetime64(previous(at), "D"), np.datetime64(at, "D"))
-    frame = pl.DataFrame({"date": days})
-    joined = reduce(
-        lambda left, item: left.join(item[1].select("date", pl.col("ret").alias(item[0])), on="date", how="left"),
-        streams.items(),
-        frame,
-    )
-    return ReturnsWindow(days, tuple(streams), joined.select(list(streams)).fill_null(float("nan")).to_numpy())
+    returns = np.full((len(days), len(streams)), np.nan)
+    for column, stream in enumerate(streams.values()):
+        row = (stream["date"].to_numpy().astype("datetime64[D]") - days[0]).astype(np.intp)
+        inside = (row >= 0) & (row < len(days))
+        returns[row[inside], column] = stream["ret"].to_numpy()[inside]
+    return ReturnsWindow(days, tuple(streams), returns)

@@ -32,6 +32,8 @@ FLAT_SCHEMA = pl.Schema(
     }
 )
 
+_EDGES = {"node": pl.String, "parent": pl.String, "weight": pl.Float64}
+
 Book = Mapping[str, Mapping[str, float]]
 """Weights by two names: of a symbol in a sleeve, or of a child under a risk profile."""
 
@@ -76,7 +78,7 @@ def tree_of(root: str, weights: Mapping[str, pl.DataFrame], profile: str) -> pl.
     for parent, rows in weights.items():
         chosen = rows.filter(pl.col("profile") == profile)
         edges += [(child, parent, weight) for child, weight in chosen.select("child", "weight").iter_rows()]
-    return pl.DataFrame(edges, schema={"node": pl.String, "parent": pl.String, "weight": pl.Float64}, orient="row")
+    return pl.DataFrame(edges, schema=_EDGES, orient="row")
 
 
 def leaves_of(book: Book) -> pl.DataFrame:
@@ -106,24 +108,60 @@ def flattened(root: str, weights: Mapping[str, pl.DataFrame], books: Mapping[str
     pl.DataFrame
         `FLAT_SCHEMA`: dust is marked, not lost; every symbol keeps its contributions by path.
     """
-    frames = []
-    for profile in RISK_PROFILES:
-        tree, leaves = tree_of(root, weights, profile), leaves_of(books[profile])
-        flat = flatten(tree, leaves)
-        kept, _ = drop_dust(flat)
-        paths = (
-            contributions(tree, leaves)
-            .group_by("symbol", maintain_order=True)
-            .agg(pl.struct("path", "contribution").alias("contributions"))
+    # One tree for all profiles, each a branch of its own: eight times fewer passes than one tree each.
+    tree, leaves = _forest(root, weights), _forest_leaves(books)
+    flat = flatten(tree, leaves)
+    kept, _ = drop_dust(flat)
+    paths = (
+        contributions(tree, leaves)
+        .with_columns(pl.col("path").str.strip_prefix("all/").str.replace_all(f"[a-z_]+{_SEPARATOR}", ""))
+        .group_by("symbol", maintain_order=True)
+        .agg(pl.struct("path", "contribution").alias("contributions"))
+    )
+    flat = flat.join(paths, on="symbol", how="left", maintain_order="left")
+    names = pl.col("symbol").str.split_exact(_SEPARATOR, 1).struct
+    order = pl.col("profile").replace_strict(RISK_PROFILES, range(len(RISK_PROFILES)))
+    return (
+        flat.select(
+            names.field("field_0").alias("profile"),
+            names.field("field_1").alias("symbol"),
+            "net",
+            "gross",
+            (~pl.col("symbol").is_in(kept["symbol"].implode())).alias("dust"),
+            "contributions",
         )
-        frames.append(
-            flat.join(paths, on="symbol", how="left", maintain_order="left").select(
-                pl.lit(profile).alias("profile"),
-                "symbol",
-                "net",
-                "gross",
-                (~pl.col("symbol").is_in(kept["symbol"].implode())).alias("dust"),
-                "contributions",
+        .sort(order, "symbol")
+        .cast(FLAT_SCHEMA)
+    )
+
+
+_SEPARATOR = "\x1f"
+"""In no name: the unit separator."""
+
+
+def _forest(root: str, weights: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """The trees of all profiles under one root; a node's name is `<profile>SEP<node>`."""
+    trees = [pl.DataFrame({"node": "all", "parent": None, "weight": 1.0}, schema=_EDGES)]
+    for profile in RISK_PROFILES:
+        tree = tree_of(root, weights, profile)
+        branch = pl.lit(profile + _SEPARATOR)
+        trees.append(
+            tree.select(
+                (branch + pl.col("node")).alias("node"),
+                (branch + pl.col("parent")).fill_null("all").alias("parent"),
+                "weight",
             )
         )
-    return pl.concat(frames).cast(FLAT_SCHEMA)
+    return pl.concat(trees)
+
+
+def _forest_leaves(books: Mapping[str, Book]) -> pl.DataFrame:
+    parts = []
+    for profile in RISK_PROFILES:
+        branch = pl.lit(profile + _SEPARATOR)
+        parts.append(
+            leaves_of(books[profile]).select(
+                (branch + pl.col("node")).alias("node"), (branch + pl.col("symbol")).alias("symbol"), "weight"
+            )
+        )
+    return pl.concat(parts)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import reduce
 
 import numpy as np
 import polars as pl
@@ -80,48 +79,50 @@ def meta_weights(profile: str, streams: dict[str, pl.DataFrame], meta: MetaProfi
     """
     children = sorted(meta.children)
     rows = _window(streams, children, meta, at)
-    joint = rows.drop_nulls()
-    lost = rows.height - joint.height
+    joint = rows[~np.isnan(rows).any(axis=1)]
+    lost = len(rows) - len(joint)
     weights, status, reason = _solve(profile, joint, children, meta)
     return MetaSolution(
         weights=dict(zip(children, weights.tolist(), strict=True)),
         status=status,
         reason=reason,
-        rows_used=joint.height,
+        rows_used=len(joint),
         rows_lost=lost,
-        lost_share=lost / rows.height if rows.height else 0.0,
+        lost_share=lost / len(rows) if len(rows) else 0.0,
     )
 
 
-def _solve(profile: str, joint: pl.DataFrame, children: list[str], meta: MetaProfile) -> tuple[Floats, Status, str]:
+def _solve(profile: str, joint: Floats, children: list[str], meta: MetaProfile) -> tuple[Floats, Status, str]:
     equal = np.full(len(children), 1.0 / len(children))
     needed = meta.min_history_windows * STEP_DAYS
-    if joint.height < needed:
-        return equal, "fallback", f"warm-up: expected at least {needed} joint days, found {joint.height}: equal weight"
+    if len(joint) < needed:
+        return equal, "fallback", f"warm-up: expected at least {needed} joint days, found {len(joint)}: equal weight"
     if profile in WITHOUT_SOLVER:
         return equal, "native", ""
-    returns = np.ascontiguousarray(joint.select(children).to_numpy())
-    solution = solve(profile, returns, cap=meta.weight_max, covariance=meta.covariance, lower=meta.weight_min)
+    solution = solve(profile, joint, cap=meta.weight_max, covariance=meta.covariance, lower=meta.weight_min)
     if solution.status in {"native", "fallback"}:
         return solution.weights, solution.status, solution.reason
-    constant = [child for child, column in zip(children, returns.T, strict=True) if np.ptp(column) == 0.0]
+    constant = [child for child, column in zip(children, joint.T, strict=True) if np.ptp(column) == 0.0]
     cause = f"; the stream does not vary: {', '.join(constant)}" if constant else ""
     return equal, "fallback", f"{solution.status}: {solution.reason}{cause}: equal weight"
 
 
-def _window(streams: dict[str, pl.DataFrame], children: list[str], meta: MetaProfile, at: date) -> pl.DataFrame:
-    """[date, one column per child] over every day that any child has in the lookback; null where one has none."""
+def _window(streams: dict[str, pl.DataFrame], children: list[str], meta: MetaProfile, at: date) -> Floats:
+    """(days, children) over every day that any child has in the lookback; NaN where one has none."""
     missing = [child for child in children if child not in streams]
     if missing:
         raise GateError(f"meta {meta.name} at {at}: expected a stream of every child, found none of {missing}")
-    first = at - timedelta(days=meta.lookback_windows * STEP_DAYS)
-    parts = []
-    for child in children:
-        part = streams[child].filter(pl.col("date").is_between(first, at, closed="left"))
-        if part["date"].is_duplicated().any():
+    days = meta.lookback_windows * STEP_DAYS
+    first = np.datetime64(at - timedelta(days=days), "D")
+    rows = np.full((days, len(children)), np.nan)
+    for column, child in enumerate(children):
+        row = (streams[child]["date"].to_numpy().astype("datetime64[D]") - first).astype(np.intp)
+        inside = (row >= 0) & (row < days)
+        if len(np.unique(row[inside])) < inside.sum():
             raise GateError(f"meta {meta.name} at {at}: expected one return a day, found more in the stream of {child}")
-        parts.append(part.select("date", pl.col("ret").alias(child)))
-    return reduce(lambda left, right: left.join(right, on="date", how="full", coalesce=True), parts).sort("date")
+        rows[row[inside], column] = streams[child]["ret"].cast(pl.Float64).to_numpy()[inside]
+    known: Floats = rows[~np.isnan(rows).all(axis=1)]
+    return known
 
 
 def _visit(meta: MetaProfile, by_name: dict[str, MetaProfile], depths: dict[str, int], above: tuple[str, ...]) -> int:

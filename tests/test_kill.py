@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -15,8 +15,7 @@ import pytest
 from definitions import defs
 from resources.home import Home
 from resources.receipts import State
-from resources.store import Store
-from tests.homes import TemporaryHome, checks_of, made_home, remove_homes, small_definitions, small_market
+from tests.homes import TemporaryHome, checks_of, small_market
 
 PROJECT = Path(__file__).resolve().parent.parent
 KEYS = ("2022-02-09", "2022-02-19")
@@ -80,24 +79,25 @@ def finish(root: Path, bars: Path) -> None:
     assert process.returncode == 0, said
 
 
-@pytest.fixture(scope="module")
-def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("bars") / "bars.parquet"
+@pytest.fixture
+def bars(tmp_path: Path) -> Path:
+    file = tmp_path / "bars.parquet"
     small_market().write_parquet(file)
     return file
 
 
-@pytest.fixture(scope="module")
-def undisturbed(bars: Path) -> Iterator[TemporaryHome]:
-    home = made_home(small_definitions())
+@pytest.fixture
+def undisturbed(new_home: Callable[[], TemporaryHome], bars: Path) -> TemporaryHome:
+    home = new_home()
     finish(home.root, bars)
-    yield home
-    remove_homes([home])
+    return home
 
 
 @pytest.mark.slow
-def test_a_backfill_killed_again_and_again_ends_as_one_that_never_was(undisturbed: TemporaryHome, bars: Path) -> None:
-    home = made_home(small_definitions())
+def test_a_backfill_killed_again_and_again_ends_as_one_that_never_was(
+    undisturbed: TemporaryHome, new_home: Callable[[], TemporaryHome], bars: Path
+) -> None:
+    home = new_home()
     kill_after(home.root, bars, 2)  # among the first bars
     require_readable(home.root)
     for partitions in KILLS:
@@ -106,8 +106,6 @@ def test_a_backfill_killed_again_and_again_ends_as_one_that_never_was(undisturbe
     finish(home.root, bars)
     assert len(undisturbed.hashes(bars=True)) == FILES
     assert home.hashes(bars=True) == undisturbed.hashes(bars=True)
-    store = Store(home=str(home.root))
     for path, check in checks_of(defs):
         for key in KEYS:
-            assert store.receipts.state(path, check, key) == (State.PASSED, "")
-    remove_homes([home])
+            assert home.store.receipts.state(path, check, key) == (State.PASSED, "")

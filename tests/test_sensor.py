@@ -8,7 +8,7 @@ from dagster._core.test_utils import freeze_time
 
 from sensors.rebalance import MAX_ATTEMPTS
 from sleevegraph.simulated_market import simulated_bars
-from tests.homes import KEYS, META, NESTED, SHORT, TemporaryHome
+from tests.homes import KEYS, META, NESTED, SHORT, TemporaryHome, environment
 
 DUE, AFTER = "2022-03-21", "2022-03-31"
 """The two rebalances after those that the home has."""
@@ -124,7 +124,7 @@ def test_the_schedule_asks_only_on_the_day_after_a_rebalance_date(home: Temporar
     asked = {}
     for days in range(21):
         now = datetime(2022, 3, 12, 1, tzinfo=UTC) + timedelta(days=days)
-        with freeze_time(now):
+        with freeze_time(now), environment(DAGSTER_HOME=str(home.store.folders.dagster)):
             context = dg.build_schedule_context(
                 instance=home.instance, scheduled_execution_time=now, repository_def=home.defs.get_repository_def()
             )
