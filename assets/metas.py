@@ -23,6 +23,9 @@ from sleevegraph.meta_book import FLAT_SCHEMA, WEIGHTS_SCHEMA, flattened, subtre
 from sleevegraph.metas import meta_weights
 from sleevegraph.track_record import ReturnsWindow
 
+FLAT_CHECKS = ("conservation", "concentration")
+"""What must have passed on flattened_weights before anybody may trade them."""
+
 
 def meta_assets(meta: MetaProfile, manifest: Manifest) -> list[dg.AssetsDefinition]:
     """The three assets of a meta."""

@@ -12,19 +12,12 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from resources.atomic import write_atomically
-from resources.home import HOME_VARIABLE, Home, find_home
+from resources.home import HOME_VARIABLE, PROJECT, Home, find_home
 from sleevegraph.calendar import require_on_grid
 from sleevegraph.errors import ConfigurationError, SleevegraphError
 
 PIPE_WIDTH = 160
 """Columns of a table that goes into a file or another program."""
-
-DAGSTER_YAML = """telemetry:
-  enabled: false
-event_log_storage:
-  module: resources.event_log
-  class: PooledSqliteEventLog
-"""
 
 
 def with_home(command: Callable[..., None]) -> Callable[..., None]:
@@ -58,7 +51,8 @@ def create(home: Home) -> None:
     home.lake.mkdir(parents=True, exist_ok=True)
     settings = home.dagster / "dagster.yaml"
     if not settings.exists():
-        write_atomically(settings, lambda temporary: temporary.write_text(DAGSTER_YAML, encoding="utf-8"))
+        text = (PROJECT / "dagster_home" / "dagster.yaml").read_text(encoding="utf-8")
+        write_atomically(settings, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 class GridDate(click.ParamType):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from assets.market import UNIVERSE
-from assets.metas import sleeves_below
+from assets.metas import FLAT_CHECKS, sleeves_below
 from assets.sleeves import BARS_CHECKS, STREAMS_CHECKS, WEIGHTS_CHECKS, stage
 from resources.lake import AssetPath, Status
 from resources.store import Store
@@ -16,7 +16,6 @@ from sleevegraph.meta_book import subtree
 from sleevegraph.physical import PhysicalBook, drifted, physical_book
 from sleevegraph.track_record import market_window
 
-FLAT_CHECKS = ("conservation", "concentration")
 SHOWN_REASONS = 2
 
 Gate = tuple[AssetPath, tuple[str, ...]]

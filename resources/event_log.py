@@ -23,6 +23,8 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.event import listen
 from sqlalchemy.pool import QueuePool
 
+from resources.home import find_home
+
 BUSY_SECONDS = 60
 
 
@@ -44,8 +46,8 @@ class PooledSqliteEventLog(SqliteEventLogStorage):
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> "PooledSqliteEventLog":
         """Build from dagster.yaml."""
-        default = Path(os.environ["DAGSTER_HOME"]) / "history" / "runs"
-        return cls(config_value.get("base_dir") or str(default), inst_data)
+        folder = Path(os.environ.get("DAGSTER_HOME") or find_home().dagster)
+        return cls(config_value.get("base_dir") or str(folder / "history" / "runs"), inst_data)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:

@@ -5,8 +5,9 @@ from datetime import date, timedelta
 import dagster as dg
 
 from assets.grid import GRID
+from assets.metas import FLAT_CHECKS
 from jobs.rebalance import rebalance
-from resources.lake import AssetPath, Lake
+from resources.lake import Lake
 from resources.store import Store
 from sleevegraph.calendar import STEP_DAYS
 from sleevegraph.completeness import bars_complete
@@ -17,8 +18,7 @@ MAX_ATTEMPTS = 3
 
 
 def rebalance_sensor(manifest: Manifest) -> dg.SensorDefinition:
-    """Build the sensor; a manifest's last meta stands for the whole rebalance."""
-    last = (manifest.metas[-1].name, "flattened_weights")
+    """Build the sensor of a manifest."""
 
     @dg.sensor(
         name="rebalance_sensor",
@@ -31,10 +31,10 @@ def rebalance_sensor(manifest: Manifest) -> dg.SensorDefinition:
         newest = GRID.get_last_partition_key()
         if newest is None:
             return dg.SkipReason("no rebalance date has passed yet")
-        due = next_due(store.lake, last, newest)
+        due = next_due(store, manifest, newest)
         if due is None:
             return dg.SkipReason(f"{newest} is done; the next rebalance is {_after(newest)}")
-        waiting = not_ready(store.lake, date.fromisoformat(due), manifest)
+        waiting = not_ready(store.lake, date.fromisoformat(due), manifest, overtaken=due < newest)
         if waiting:
             return dg.SkipReason(f"{due} waits: {waiting}")
         attempt = 1 + failures(context.instance, due)
@@ -46,18 +46,32 @@ def rebalance_sensor(manifest: Manifest) -> dg.SensorDefinition:
     return sensor
 
 
-def next_due(lake: Lake, last: AssetPath, newest: str) -> str | None:
-    """Return the oldest rebalance after the last one done, so that no window is left out; None when all are done."""
-    done = lake.partitions(last)
-    due = newest if not done else str(date.fromisoformat(done[-1]) + timedelta(days=STEP_DAYS))
+def next_due(store: Store, manifest: Manifest, newest: str) -> str | None:
+    """Return the rebalance after the last one done, so that no window is left out; None when all are done.
+
+    Done means that the flattened weights of every meta were judged.
+    """
+    stored = store.lake.partitions((manifest.metas[-1].name, "flattened_weights"))
+    done = [key for key in stored if all(_judged(store, meta.name, key) for meta in manifest.metas)]
+    due = str(_after(done[-1])) if done else newest
     return due if due <= newest else None
 
 
-def not_ready(lake: Lake, due: date, manifest: Manifest) -> str:
-    """Why the bars before `due` cannot be decided on yet; empty when they can."""
+def _judged(store: Store, meta: str, key: str) -> bool:
+    return all(store.receipts.read((meta, "flattened_weights"), check, key) for check in FLAT_CHECKS)
+
+
+def not_ready(lake: Lake, due: date, manifest: Manifest, *, overtaken: bool) -> str:
+    """Why the bars before `due` cannot be decided on yet; empty when they can.
+
+    Once a later rebalance date has passed, a defect that nobody corrected no longer holds the queue up: the run is
+    launched, the gate blocks it, the last certified weights stay in force, and the next rebalance gets its turn.
+    """
     newest = lake.newest_bar()
     if newest is None or newest < due - timedelta(days=1):
         return f"the newest bar is {newest or 'absent'}, expected {due - timedelta(days=1)}"
+    if overtaken:
+        return ""
     try:
         findings, _ = bars_complete(lake.bars_before(due), due, manifest.market.completeness)
     except SleevegraphError as error:
@@ -67,9 +81,13 @@ def not_ready(lake: Lake, due: date, manifest: Manifest) -> str:
 
 
 def failures(instance: dg.DagsterInstance, due: str) -> int:
-    """How many runs of the rebalance at `due` have failed."""
+    """How many runs of the rebalance at `due` have failed or were cancelled."""
     return instance.get_runs_count(
-        dg.RunsFilter(job_name=rebalance.name, statuses=[dg.DagsterRunStatus.FAILURE], tags={"dagster/partition": due})
+        dg.RunsFilter(
+            job_name=rebalance.name,
+            statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED],
+            tags={"dagster/partition": due},
+        )
     )
 
 
