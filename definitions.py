@@ -42,7 +42,11 @@ def build_definitions(manifest: Manifest) -> dg.Definitions:
 
 
 def _sleeve_checks(sleeve: SleeveProfile, manifest: Manifest) -> list[dg.AssetChecksDefinition]:
-    return [streams_sign_check(sleeve), weights_sign_check(sleeve, manifest.market), weight_sanity_check(sleeve)]
+    return [
+        streams_sign_check(sleeve, manifest.market),
+        weights_sign_check(sleeve, manifest.market),
+        weight_sanity_check(sleeve),
+    ]
 
 
 defs = build_definitions(load_manifest())

@@ -7,7 +7,7 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from assets.partitioned import Compute, Partition, cash, grid_asset
+from assets.partitioned import Compute, Partition, blocked, cash, grid_asset, inherited
 from resources.lake import BARS, Lake
 from resources.store import Store
 from resources.warehouse import write_warehouse
@@ -76,6 +76,8 @@ def _universe(market: MarketProfile) -> dg.AssetsDefinition:
 
         def compute(at: date) -> Partition:
             frame = universe(panel.before(at), at, market.universe)
+            if frame.is_empty():
+                return blocked(f"no bar before {at}: the first is of {panel.dates[0]}")
             drops = frame.filter(~pl.col("eligible"))["rule"].value_counts(sort=True)
             counts = dict(drops.iter_rows())
             return Partition(
@@ -103,6 +105,9 @@ def _technical_ratings(market: MarketProfile) -> dg.AssetsDefinition:
         dates = rated["date"].to_numpy()
 
         def compute(at: date) -> Partition:
+            standing = inherited(store.lake, UNIVERSE, str(at))
+            if standing:
+                return standing
             eligible = store.lake.read(UNIVERSE, str(at)).filter("eligible")
             if eligible.is_empty():
                 return cash("no symbol is eligible")

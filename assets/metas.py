@@ -101,7 +101,7 @@ def _meta_track_record(meta: MetaProfile, records: dict[str, AssetPath]) -> dg.A
                 for profile in RISK_PROFILES
             }, ""
 
-        return track_record_compute(lake, path, min(days), decision, window, meta.ledger)
+        return track_record_compute(lake, path, days, decision, window, meta.ledger)
 
     return grid_asset(
         path,

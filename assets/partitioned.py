@@ -70,7 +70,7 @@ def grid_asset(
             origin = {"market": SIMULATED} if is_simulated(store.folders) else {}
             for key in keys:
                 add_metadata(context, key, {**_store(store.lake, path, schema, key, compute), **origin})
-        except (GateError, LakeError) as error:
+        except SleevegraphError as error:
             name = "/".join(path)
             text = str(error) if str(error).startswith(name) else f"{name}: {error}"
             raise dg.Failure(text, allow_retries=False) from error

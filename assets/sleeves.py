@@ -211,7 +211,7 @@ def _track_record(sleeve: SleeveProfile) -> dg.AssetsDefinition:
             days = market_window(panel.before(at, STEP_DAYS), previous(at), STEP_DAYS)
             return lambda _profile: days
 
-        return track_record_compute(store.lake, path, min(days), decision, window, sleeve.ledger)
+        return track_record_compute(store.lake, path, days, decision, window, sleeve.ledger)
 
     return grid_asset(
         path,

@@ -1,6 +1,6 @@
 """How a ledger walks a range of partitions: the first key's predecessor from the lake, the rest in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 
 from assets.partitioned import Compute, Partition
@@ -18,7 +18,7 @@ Decision = Callable[[date], tuple[Targets | None, str]]
 def track_record_compute(
     lake: Lake,
     path: AssetPath,
-    first: date,
+    days: Sequence[date],
     decision: Decision,
     window: Callable[[date], Callable[[str], Window]],
     rules: LedgerRules,
@@ -27,7 +27,7 @@ def track_record_compute(
 
     `window(at)(profile)` has the days from the previous rebalance to the day before `at`.
     """
-    state = _stored_before(lake, path, first)
+    state = _stored_before(lake, path, days)
 
     def compute(at: date) -> Partition:
         nonlocal state
@@ -44,15 +44,26 @@ def track_record_compute(
     return compute
 
 
-def _stored_before(lake: Lake, path: AssetPath, first: date) -> Ledgers | None:
-    """Return the state before `first`; None where the record begins there; a hole in the chain is an error."""
-    earlier = [key for key in lake.partitions(path) if key < str(first)]
+def _stored_before(lake: Lake, path: AssetPath, days: Sequence[date]) -> Ledgers | None:
+    """Return the state before the range; None where the record begins there.
+
+    A hole before the range is an error, and so is a range that ends before a record that was opened later: that record
+    would go on as if nothing had been earned before it.
+    """
+    name, first, last = "/".join(path), min(days), max(days)
+    stored = lake.partitions(path)
+    earlier, later = [key for key in stored if key < str(first)], [key for key in stored if key > str(last)]
     if not earlier:
+        if later and str(first) not in stored:  # what is stored at `first` began there already: a rerun
+            raise LakeError(
+                f"{name} {first}: expected a range that reaches {later[-1]}, since a record is stored that begins after "
+                f"{last}; backfill from {first} to {later[-1]}"
+            )
         return None
     expected = str(previous(first))
     if earlier[-1] != expected:
         raise LakeError(
-            f"{'/'.join(path)} {first}: expected the track record up to {expected}, found it up to {earlier[-1]}; "
+            f"{name} {first}: expected the track record up to {expected}, found it up to {earlier[-1]}; "
             f"backfill from {earlier[-1]} on"
         )
     return ledgers_from_rows(lake.read(path, expected))

@@ -7,6 +7,7 @@ import polars as pl
 
 from assets.market import UNIVERSE
 from checks.partitioned import Judge, Judgement, partition_check
+from resources.lake import BARS
 from resources.store import Store
 from sleevegraph.completeness import bars_complete
 from sleevegraph.manifest import MarketProfile
@@ -29,6 +30,7 @@ def bars_complete_check(market: MarketProfile) -> dg.AssetChecksDefinition:
         UNIVERSE,
         "bars_complete",
         prepare,
+        inputs=[BARS],
         description="No duplicates, OHLC order, fresh to P-1, no session missing (weekends are sessions), gaps listed.",
     )
 

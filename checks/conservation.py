@@ -42,7 +42,14 @@ def conservation_check(meta: MetaProfile, manifest: Manifest) -> dg.AssetChecksD
         return judge
 
     return partition_check(
-        path, "conservation", prepare, description="Gross before netting = child weights; net = signed paths, to 1e-9."
+        path,
+        "conservation",
+        prepare,
+        inputs=[
+            *(stage(node.name, asset) for node in nodes for asset in ("meta_weights", "meta_track_record")),
+            *(stage(sleeve, asset) for sleeve in sleeves for asset in ("risk_weights", "track_record")),
+        ],
+        description="Gross before netting = child weights; net = signed paths, to 1e-9.",
     )
 
 

@@ -8,7 +8,7 @@ import polars as pl
 from assets.market import UNIVERSE
 from assets.sleeves import atoms_of, stage
 from checks.partitioned import Judge, Judgement, partition_check
-from resources.lake import Status
+from resources.lake import BARS, Status
 from resources.store import Store
 from sleevegraph.manifest import MarketProfile, SleeveProfile
 from sleevegraph.sign_test import directional_sign_test, optimised_sign_test
@@ -17,7 +17,7 @@ from sleevegraph.synthesis import returns_matrix, wide_streams
 NAME = "directional_sign_test"
 
 
-def streams_sign_check(sleeve: SleeveProfile) -> dg.AssetChecksDefinition:
+def streams_sign_check(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetChecksDefinition:
     """Compare every synthetic stream with returns recomputed from the bars, exactly."""
     path = stage(sleeve.name, "synthetic_returns")
 
@@ -28,9 +28,9 @@ def streams_sign_check(sleeve: SleeveProfile) -> dg.AssetChecksDefinition:
             status, reason = store.lake.standing(path, key)
             if status is Status.CASH:
                 return Judgement([], {"atoms": 0, "cash": reason})
-            _, synthetic = wide_streams(store.lake.read(path, key))
+            synthetic = wide_streams(store.lake.read(path, key))[1]
             # The names come from the selection, not from the streams: an atom that got lost must be missed.
-            atoms = atoms_of(_names(store, sleeve, synthetic, key), sleeve)
+            atoms = atoms_of(_names(store, sleeve, market, key), sleeve)
             symbols = sorted({atom.symbol for atom in atoms})
             known = panel.before(date.fromisoformat(key), sleeve.selection.train_days)
             raw = returns_matrix(known, [s for s in symbols if s in known.symbols], sleeve.selection.train_days)
@@ -38,7 +38,13 @@ def streams_sign_check(sleeve: SleeveProfile) -> dg.AssetChecksDefinition:
 
         return judge
 
-    return partition_check(path, NAME, prepare, description="LONG s = r, SHORT s = -min(r, 1), every atom, every day.")
+    return partition_check(
+        path,
+        NAME,
+        prepare,
+        inputs=[BARS, UNIVERSE, stage(sleeve.name, "winners")],
+        description="LONG s = r, SHORT s = -min(r, 1), every atom, every day.",
+    )
 
 
 def weights_sign_check(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetChecksDefinition:
@@ -51,17 +57,29 @@ def weights_sign_check(sleeve: SleeveProfile, market: MarketProfile) -> dg.Asset
         def judge(key: str) -> Judgement:
             weights = store.lake.read(path, key).filter(pl.col("symbol").is_not_null())
             eligible = store.lake.read(UNIVERSE, key).filter("eligible")["symbol"]
-            atoms = atoms_of(sorted({*eligible, *market.benchmark_symbols}), sleeve)
-            return Judgement(optimised_sign_test(weights, atoms), {"weights": weights.height})
+            # Only the benchmark may weigh what it is not solved from; all other weights need a stream that was tested.
+            passive = pl.col("profile") == "benchmark"
+            findings = []
+            for rows, symbols in (
+                (weights.filter(~passive), _names(store, sleeve, market, key)),
+                (weights.filter(passive), eligible),
+            ):
+                findings += optimised_sign_test(rows, atoms_of(list(symbols), sleeve))
+            return Judgement(findings, {"weights": weights.height})
 
         return judge
 
-    return partition_check(path, NAME, prepare, description="Weights >= 0 in synthetic space, net = weight x sign.")
+    return partition_check(
+        path,
+        NAME,
+        prepare,
+        inputs=[UNIVERSE, stage(sleeve.name, "winners"), stage(sleeve.name, "synthetic_returns")],
+        description="Weights >= 0 in synthetic space, net = weight x sign.",
+    )
 
 
-def _names(store: Store, sleeve: SleeveProfile, synthetic: pl.DataFrame, key: str) -> list[str]:
+def _names(store: Store, sleeve: SleeveProfile, market: MarketProfile, key: str) -> list[str]:
+    """The winners, and the benchmark symbols where they are eligible."""
     winners = store.lake.read(stage(sleeve.name, "winners"), key).filter("winner")["symbol"]
     eligible = store.lake.read(UNIVERSE, key).filter("eligible")["symbol"]
-    # Benchmark symbols ride along where they are eligible; anything else in the streams is a stray column.
-    riders = [symbol for symbol in eligible if f"{symbol}_{sleeve.logic}_{sleeve.direction}" in synthetic.columns]
-    return sorted({*winners, *riders})
+    return sorted({*winners, *(set(eligible) & set(market.benchmark_symbols))})

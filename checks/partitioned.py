@@ -35,13 +35,19 @@ Judge = Callable[[str], Judgement]
 
 
 def partition_check(
-    path: AssetPath, name: str, prepare: Callable[[Store, list[str]], Judge], *, description: str
+    path: AssetPath,
+    name: str,
+    prepare: Callable[[Store, list[str]], Judge],
+    *,
+    description: str,
+    inputs: Sequence[AssetPath] = (),
 ) -> dg.AssetChecksDefinition:
     """Build a blocking check of a grid asset.
 
     The specification is blocking, so that within a run everything downstream waits for it. The verdicts themselves do
     not stop a run: one bad partition would take a whole range down. Downstream assets read the receipt of their own
-    partition instead, and a failed one blocks exactly that partition, in this run and in every later one.
+    partition instead, and a failed one blocks exactly that partition, in this run and in every later one. `inputs` are
+    what the verdict rests on beside the partition itself: once they change, the receipt is stale.
     """
     asset = dg.AssetKey(list(path))
 
@@ -53,7 +59,7 @@ def partition_check(
         targets = _targets(context.instance, asset, keys)
         judge = prepare(store, keys)
         for key in keys:
-            receipt = _judge(store, path, name, key, judge)
+            receipt = _judge(store, path, name, key, judge, inputs)
             store.receipts.write(receipt)
             yield dg.AssetCheckEvaluation(
                 asset_key=asset,
@@ -70,9 +76,10 @@ def partition_check(
     return check
 
 
-def _judge(store: Store, path: AssetPath, name: str, key: str, judge: Judge) -> Receipt:
+def _judge(store: Store, path: AssetPath, name: str, key: str, judge: Judge, inputs: Sequence[AssetPath]) -> Receipt:
     """Judge what is stored; a partition that was not decided is not certified either."""
     digest = store.lake.digest(path, key)
+    rests_on = {"/".join(asset): store.receipts.input_digest("/".join(asset), key) for asset in inputs}
     status, reason = store.lake.standing(path, key)
     if status is Status.BLOCKED:
         verdict = Judgement([Finding("ERROR", "BLOCKED", "", reason)])
@@ -89,6 +96,7 @@ def _judge(store: Store, path: AssetPath, name: str, key: str, judge: Judge) -> 
         digest=digest,
         findings=[_text(finding) for finding in verdict.findings],
         figures=verdict.figures,
+        inputs=rests_on,
     )
 
 

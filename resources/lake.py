@@ -36,6 +36,7 @@ class Lake:
     def __init__(self, root: Path) -> None:
         """Use the folder `root`, which need not exist yet."""
         self.root = root
+        self._bars_digests: dict[tuple[object, ...], str] = {}
 
     def path(self, asset: AssetPath, partition: str) -> Path:
         """Where a partition is or would be."""
@@ -101,6 +102,15 @@ class Lake:
                 self.read(BARS, month)  # raises with the name of the file that cannot be read
             raise
 
+    def bars_digest(self, at: date) -> str:
+        """SHA-256 over every bar before `at`; later bars do not change it, revised ones do."""
+        months = [m for m in self.partitions(BARS) if m <= f"{at:%Y-%m}"]
+        stats = [self.path(BARS, month).stat() for month in months]
+        seen = (at, *((month, stat.st_mtime_ns, stat.st_size) for month, stat in zip(months, stats, strict=True)))
+        if seen not in self._bars_digests:
+            self._bars_digests[seen] = _rows_digest(self.bars_before(at) if months else BAR_SCHEMA.to_frame())
+        return self._bars_digests[seen]
+
     def panel_before(self, at: date) -> Panel:
         """`bars_before`, as matrices."""
         return build_panel(self.bars_before(at))
@@ -141,6 +151,15 @@ class Lake:
             f"{'/'.join(asset)} {partition}: expected a Parquet file at {self.path(asset, partition)}, "
             f"found one that cannot be read ({first}); delete it and materialise the partition again"
         )
+
+
+def _rows_digest(bars: pl.DataFrame) -> str:
+    """SHA-256 of sorted bars, the same on every machine; names stand once per symbol, so they are hashed once."""
+    names = bars.group_by("symbol", maintain_order=True).agg(pl.len(), pl.col("base", "quote").first())
+    content = hashlib.sha256(names.write_csv().encode())
+    for column in bars.drop("symbol", "base", "quote"):
+        content.update(column.to_numpy().tobytes())
+    return content.hexdigest()
 
 
 def digest(path: Path) -> str:

@@ -6,12 +6,13 @@ receipt is as bad as a failed one.
 
 import json
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from resources.atomic import write_atomically
-from resources.lake import AssetPath, Lake
+from resources.lake import BARS, AssetPath, Lake
 from sleevegraph.errors import GateError
 
 
@@ -35,6 +36,8 @@ class Receipt:
     digest: str
     findings: list[str] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+    """Digests of what else the verdict rests on: by asset of the same partition, or the bars before it."""
 
 
 class Receipts:
@@ -71,9 +74,18 @@ class Receipts:
             return State.ABSENT, f"{where}: no receipt"
         if receipt.digest != self.lake.digest(asset, partition):
             return State.STALE, f"{where}: the partition changed after it was judged"
+        for name, digest in receipt.inputs.items():
+            if self.input_digest(name, partition) != digest:
+                return State.STALE, f"{where}: {name} changed after it was judged"
         if not receipt.passed:
             return State.FAILED, f"{where} failed: {'; '.join(receipt.findings[:3]) or 'no finding recorded'}"
         return State.PASSED, ""
+
+    def input_digest(self, name: str, partition: str) -> str:
+        """Digest of an input as it is stored now: `daily_bars` before the partition, or an asset's partition."""
+        if name == BARS[0]:
+            return self.lake.bars_digest(date.fromisoformat(partition))
+        return self.lake.digest(tuple(name.split("/")), partition)
 
     def refusal(self, asset: AssetPath, checks: tuple[str, ...], partition: str) -> str:
         """Why the partition is not certified, or an empty string.

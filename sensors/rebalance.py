@@ -1,5 +1,6 @@
 """A rebalance date is due and its bars are complete: launch exactly one run for it."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 import dagster as dg
@@ -15,6 +16,14 @@ from sleevegraph.errors import SleevegraphError
 from sleevegraph.manifest import Manifest
 
 MAX_ATTEMPTS = 3
+ENDED_BADLY = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+IN_PROGRESS = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
 
 
 def rebalance_sensor(manifest: Manifest) -> dg.SensorDefinition:
@@ -34,10 +43,12 @@ def rebalance_sensor(manifest: Manifest) -> dg.SensorDefinition:
         due = next_due(store, manifest, newest)
         if due is None:
             return dg.SkipReason(f"{newest} is done; the next rebalance is {_after(newest)}")
-        waiting = not_ready(store.lake, date.fromisoformat(due), manifest, overtaken=due < newest)
+        waiting = not_ready(store.lake, date.fromisoformat(due), manifest)
         if waiting:
             return dg.SkipReason(f"{due} waits: {waiting}")
-        attempt = 1 + failures(context.instance, due)
+        if runs_of(context.instance, due, IN_PROGRESS):
+            return dg.SkipReason(f"{due} waits: a run of it is in progress")
+        attempt = 1 + runs_of(context.instance, due, ENDED_BADLY)
         if attempt > MAX_ATTEMPTS:
             return dg.SkipReason(f"{due} failed {MAX_ATTEMPTS} times; look at its runs, then launch it by hand")
         # A run key counts for ever, so a failed attempt needs another one.
@@ -61,17 +72,15 @@ def _judged(store: Store, meta: str, key: str) -> bool:
     return all(store.receipts.read((meta, "flattened_weights"), check, key) for check in FLAT_CHECKS)
 
 
-def not_ready(lake: Lake, due: date, manifest: Manifest, *, overtaken: bool) -> str:
+def not_ready(lake: Lake, due: date, manifest: Manifest) -> str:
     """Why the bars before `due` cannot be decided on yet; empty when they can.
 
-    Once a later rebalance date has passed, a defect that nobody corrected no longer holds the queue up: the run is
-    launched, the gate blocks it, the last certified weights stay in force, and the next rebalance gets its turn.
+    A defect that nobody can correct is for a person: launched by hand, the run is blocked by its gate, the last certified
+    weights stay in force, and the next rebalance gets its turn.
     """
     newest = lake.newest_bar()
     if newest is None or newest < due - timedelta(days=1):
         return f"the newest bar is {newest or 'absent'}, expected {due - timedelta(days=1)}"
-    if overtaken:
-        return ""
     try:
         findings, _ = bars_complete(lake.bars_before(due), due, manifest.market.completeness)
     except SleevegraphError as error:
@@ -80,15 +89,10 @@ def not_ready(lake: Lake, due: date, manifest: Manifest, *, overtaken: bool) -> 
     return "; ".join(errors[:3])
 
 
-def failures(instance: dg.DagsterInstance, due: str) -> int:
-    """How many runs of the rebalance at `due` have failed or were cancelled."""
-    return instance.get_runs_count(
-        dg.RunsFilter(
-            job_name=rebalance.name,
-            statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED],
-            tags={"dagster/partition": due},
-        )
-    )
+def runs_of(instance: dg.DagsterInstance, due: str, statuses: Sequence[dg.DagsterRunStatus]) -> int:
+    """How many runs of the rebalance at `due` have one of the statuses."""
+    wanted = dg.RunsFilter(job_name=rebalance.name, statuses=statuses, tags={"dagster/partition": due})
+    return instance.get_runs_count(wanted)
 
 
 def _after(key: str) -> date:

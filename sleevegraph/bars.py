@@ -119,6 +119,7 @@ def merge_bars(stored: pl.DataFrame, incoming: pl.DataFrame) -> tuple[pl.DataFra
     both = new.join(old, on=KEY, how="inner", suffix="_old")
     changed = both.filter(pl.any_horizontal(pl.col(v).ne_missing(pl.col(f"{v}_old")) for v in values))
     merged = pl.concat([old.join(new, on=KEY, how="anti"), new]).sort(KEY)
+    _validate_identities(merged, "daily_bars with the new bars")
     first = changed["date"].min()
     return merged, MergeReport(
         added=new.height - both.height,

@@ -144,6 +144,9 @@ def _sum_by(group: Indices, values: Floats, size: int) -> Floats:
 
 
 def _read_tree(frame: pl.DataFrame) -> _Tree:
+    if {*TREE_KEYS, "weight"} <= set(frame.columns):  # a root needs no weight
+        root_weight = pl.when(pl.col("parent").is_null()).then(pl.col("weight").fill_null(1.0)).otherwise("weight")
+        frame = frame.with_columns(root_weight.alias("weight"))
     rows = _checked(frame, TREE_KEYS, "tree").sort("parent", "node", nulls_last=False)
     repeated = rows.filter(rows.select(TREE_KEYS).is_duplicated())
     if not repeated.is_empty():

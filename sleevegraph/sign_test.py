@@ -169,4 +169,4 @@ def _row_findings(raw: pl.DataFrame, synthetic: pl.DataFrame, atom: Atom) -> lis
 
 
 def _values(frame: pl.DataFrame, column: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    return frame[column].cast(pl.Float64).to_numpy()
+    return frame[column].cast(pl.Float64, strict=False).to_numpy()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.storage.defs_state.base import set_defs_state_storage
 
 from tests.homes import KEYS, TemporaryHome, copied_home, made_home, remove_homes, small_definitions, small_market
 
@@ -18,12 +19,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A home of the person who runs the tests must not be found, let alone written to."""
     for name in list(os.environ):
         if name.startswith(("SLEEVEGRAPH_", "DAGSTER_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
+    # Dagster remembers the instance that was opened last, whose home may be gone by now.
+    with set_defs_state_storage(None):
+        yield
 
 
 @pytest.fixture

@@ -222,3 +222,9 @@ def test_a_million_rows_flatten_in_a_fraction_of_a_second() -> None:
         seconds.append(time.process_time() - start)
     assert flat["gross"].sum() == pytest.approx(1e-4 * float(leaves["weight"].abs().sum()), rel=1e-12)
     assert min(seconds) < 0.3
+
+
+def test_a_root_needs_no_weight() -> None:
+    tree = pl.DataFrame({"node": ["m", "a"], "parent": [None, "m"], "weight": [None, 0.5]})
+    leaves = pl.DataFrame({"node": ["a"], "symbol": ["X"], "weight": [-0.5]})
+    assert flatten(tree, leaves).rows() == [("X", -0.25, 0.25)]

@@ -31,10 +31,8 @@ def tick(home: TemporaryHome, today: str) -> tuple[list[tuple[str | None, str | 
     return [(r.run_key, r.partition_key) for r in evaluated.run_requests], evaluated.skip_message or ""
 
 
-def failed_run(home: TemporaryHome, key: str) -> None:
-    home.instance.add_run(
-        dg.DagsterRun(job_name="rebalance", status=dg.DagsterRunStatus.FAILURE, tags={"dagster/partition": key})
-    )
+def ended_run(home: TemporaryHome, key: str, status: dg.DagsterRunStatus = dg.DagsterRunStatus.FAILURE) -> None:
+    home.instance.add_run(dg.DagsterRun(job_name="rebalance", status=status, tags={"dagster/partition": key}))
 
 
 def test_without_bars_it_waits_and_says_so(new_home: Callable[[], TemporaryHome]) -> None:
@@ -57,6 +55,13 @@ def test_a_rebalance_that_is_done_is_not_asked_for(home: TemporaryHome) -> None:
     asked, said = tick(home, "2022-03-13")
     assert asked == []
     assert said == f"{KEYS[-1]} is done; the next rebalance is {DUE}"
+
+
+@pytest.mark.parametrize("meta", [META, NESTED])
+@pytest.mark.parametrize("check", ["conservation", "concentration"])
+def test_a_rebalance_is_done_when_the_book_of_every_meta_was_judged(home: TemporaryHome, meta: str, check: str) -> None:
+    home.store.receipts.path((meta, "flattened_weights"), check, KEYS[-1]).unlink()
+    assert tick(home, "2022-03-13")[0] == [(f"rebalance:{KEYS[-1]}:1", KEYS[-1])]
 
 
 def test_a_date_is_due_when_its_own_day_is_over(home: TemporaryHome) -> None:
@@ -84,18 +89,37 @@ def test_a_missed_rebalance_comes_before_the_newest(home: TemporaryHome) -> None
     assert tick(home, "2022-04-02")[0] == [(f"rebalance:{DUE}:1", DUE)]
 
 
+def test_bars_that_stay_incomplete_wait_for_a_person_and_then_hold_up_no_later_one(home: TemporaryHome) -> None:
+    home.ingest(market_until("2022-04-01").filter(pl.col("date") != date(2022, 3, 19)))
+    for today in ("2022-03-23", "2022-04-02"):
+        assert "SESSION_MISSING" in tick(home, today)[1]
+    assert home.run_one(DUE).success
+    for book in ((META, "flattened_weights"), (NESTED, "flattened_weights")):
+        assert "SESSION_MISSING" in home.metadata(book, DUE)["held"][0]
+    assert tick(home, "2022-04-02")[0] == [(f"rebalance:{AFTER}:1", AFTER)]
+
+
+def test_a_run_in_progress_is_not_doubled(home: TemporaryHome) -> None:
+    home.ingest(market_until("2022-03-20"))
+    ended_run(home, DUE, dg.DagsterRunStatus.STARTED)
+    asked, said = tick(home, "2022-03-23")
+    assert asked == []
+    assert said == f"{DUE} waits: a run of it is in progress"
+
+
 def test_a_home_that_never_ran_begins_with_the_newest(new_home: Callable[[], TemporaryHome]) -> None:
     home = new_home()
     home.ingest(market_until("2022-04-01"))
     assert tick(home, "2022-04-02")[0] == [(f"rebalance:{AFTER}:1", AFTER)]
 
 
-def test_each_failed_run_gets_a_new_key_until_a_person_is_needed(home: TemporaryHome) -> None:
+def test_each_failed_or_cancelled_run_gets_a_new_key_until_a_person_is_needed(home: TemporaryHome) -> None:
     home.ingest(market_until("2022-03-20"))
-    failed_run(home, KEYS[-1])  # another rebalance's failure does not count
+    ended_run(home, KEYS[-1])  # another rebalance's failure does not count
+    ended_run(home, DUE, dg.DagsterRunStatus.SUCCESS)
     for attempt in range(1, MAX_ATTEMPTS + 1):
         assert tick(home, "2022-03-23")[0] == [(f"rebalance:{DUE}:{attempt}", DUE)]
-        failed_run(home, DUE)
+        ended_run(home, DUE, dg.DagsterRunStatus.CANCELED if attempt == 2 else dg.DagsterRunStatus.FAILURE)
     asked, said = tick(home, "2022-03-23")
     assert asked == []
     assert said.startswith(f"{DUE} failed 3 times")

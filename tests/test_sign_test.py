@@ -187,3 +187,9 @@ def test_a_sum_within_the_tolerance_is_normalised() -> None:
 
 def test_no_weights_at_all_is_an_error() -> None:
     assert [f.code for f in optimised_sign_test(CLEAN.clear(), ATOMS)] == ["NO_ATOMS"]
+
+
+def test_a_column_of_text_is_a_finding_and_no_exception() -> None:
+    raw = pl.DataFrame({"date": [date(2022, 1, 1)], "A": [0.1]})
+    atom = Atom("A", "rating_all", "LONG")
+    assert directional_sign_test(raw, raw.select("date", pl.lit("much").alias(atom.id)), [atom])
