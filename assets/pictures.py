@@ -31,6 +31,7 @@ def equity_picture(lake: Lake, path: AssetPath, partition: str) -> dict[str, Any
             axes.plot(part["date"], part["equity"], label=str(profile[0]), linewidth=1)
         axes.legend(fontsize=6, ncols=2)
         axes.set_ylabel("wealth, start = 1")
+        axes.figure.autofmt_xdate()
 
     return _picture(f"{path[0]}: equity to {partition}", draw)
 

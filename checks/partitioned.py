@@ -6,8 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-# Dagster does not export the record that ties a verdict to the materialisation it judged. This is the only private
-# import of the project, and why Dagster is pinned.
+# Dagster does not export the record that ties a verdict to the materialisation it judged. What is private and used here
+# stands in docs/architecture.md, and is why Dagster is pinned.
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData as Target,
 )

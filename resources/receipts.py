@@ -78,7 +78,8 @@ class Receipts:
             if self.input_digest(name, partition) != digest:
                 return State.STALE, f"{where}: {name} changed after it was judged"
         if not receipt.passed:
-            return State.FAILED, f"{where} failed: {'; '.join(receipt.findings[:3]) or 'no finding recorded'}"
+            errors = [finding for finding in receipt.findings if finding.startswith("ERROR")]
+            return State.FAILED, f"{where} failed: {'; '.join(errors[:3]) or 'no finding recorded'}"
         return State.PASSED, ""
 
     def input_digest(self, name: str, partition: str) -> str:

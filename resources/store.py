@@ -58,10 +58,15 @@ class Store(dg.ConfigurableResource[None]):
         """Remember the source, before its first bar is stored: a home never holds bars of a source it does not know."""
         record = {
             "name": source.name,
-            "path": os.environ.get(PATH_VARIABLE) or recorded_source(self.folders).get("path"),
+            "path": _absolute(os.environ.get(PATH_VARIABLE)) or recorded_source(self.folders).get("path"),
         }
         text = json.dumps({key: value for key, value in record.items() if value}, sort_keys=True)
         write_atomically(self.folders.source, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
+
+
+def _absolute(path: str | None) -> str | None:
+    """A path that still means the same from another folder."""
+    return str(Path(path).resolve()) if path else None
 
 
 def recorded_source(home: Home) -> dict[str, str]:
