@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.event import listen
 from sqlalchemy.pool import QueuePool
 
-from resources.home import find_home
+from sleevegraph.errors import ConfigurationError
 
 BUSY_SECONDS = 60
 
@@ -46,8 +46,12 @@ class PooledSqliteEventLog(SqliteEventLogStorage):
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> "PooledSqliteEventLog":
         """Build from dagster.yaml."""
-        folder = Path(os.environ.get("DAGSTER_HOME") or find_home().dagster)
-        return cls(config_value.get("base_dir") or str(folder / "history" / "runs"), inst_data)
+        base_dir, home = config_value.get("base_dir"), os.environ.get("DAGSTER_HOME")
+        if not base_dir and not home:
+            raise ConfigurationError(
+                "event log: expected DAGSTER_HOME, or base_dir in dagster.yaml, found neither; set DAGSTER_HOME"
+            )
+        return cls(base_dir or str(Path(str(home)) / "history" / "runs"), inst_data)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
