@@ -8,6 +8,8 @@ from assets.sleeves import sleeve_assets
 from checks.bars_complete import bars_complete_check
 from checks.conservation import concentration_check, conservation_check
 from checks.directional_sign_test import streams_sign_check, weights_sign_check
+from checks.engine_agreement import engine_agreement_check, profile_convergence_check
+from checks.solver_failure_rate import solver_failure_rate_check
 from checks.weight_sanity import weight_sanity_check
 from jobs.rebalance import ingest, rebalance
 from jobs.schedule import rebalance_schedule
@@ -44,6 +46,9 @@ def build_definitions(manifest: Manifest) -> dg.Definitions:
 def _sleeve_checks(sleeve: SleeveProfile, manifest: Manifest) -> list[dg.AssetChecksDefinition]:
     return [
         streams_sign_check(sleeve, manifest.market),
+        solver_failure_rate_check(sleeve),
+        engine_agreement_check(sleeve),
+        profile_convergence_check(sleeve),
         weights_sign_check(sleeve, manifest.market),
         weight_sanity_check(sleeve),
     ]

@@ -2,34 +2,39 @@
 
 from collections.abc import Sequence
 from datetime import date
+from typing import Any
 
 import polars as pl
 
-from assets.sleeves import WEIGHTS_CHECKS, stage
+from assets.keys import WEIGHTS_CHECKS, stage
 from resources.lake import Status
 from resources.store import Store
 from sleevegraph.ledgers import ledgers_from_rows
-from sleevegraph.manifest import RISK_PROFILES
+from sleevegraph.manifest import RISK_PROFILES, SleeveProfile
 from sleevegraph.meta_book import held_rows
 from sleevegraph.risk_weights import targets
+from sleevegraph.weight_sanity import CERTIFIED, DEGRADED
+
+CERTIFIED_BY = "weight_sanity"
+"""The check whose receipt says CERTIFIED or DEGRADED."""
 
 
-def weights_in_force(store: Store, sleeve: str, at: date) -> tuple[dict[str, dict[str, float]], str]:
+def weights_in_force(store: Store, sleeve: SleeveProfile, at: date) -> tuple[dict[str, dict[str, float]], str]:
     """Signed weights by risk profile and symbol, and why they are held over (empty when they are new)."""
-    weights = stage(sleeve, "risk_weights")
+    weights = stage(sleeve.name, "risk_weights")
     refusal = store.receipts.refusal(weights, WEIGHTS_CHECKS, str(at))
     if not refusal:
-        return targets(store.lake.read(weights, str(at))), ""
-    held = ledgers_from_rows(store.lake.read(stage(sleeve, "track_record"), str(at)))
+        return targets(store.lake.read(weights, str(at)), sleeve), ""
+    held = ledgers_from_rows(store.lake.read(stage(sleeve.name, "track_record"), str(at)))
     since = held.weights_from or "never: in cash"
-    return held.in_force(), f"{sleeve} holds its weights of {since}: {refusal}"
+    return held.in_force(), f"{sleeve.name} holds its weights of {since}: {refusal}"
 
 
 def books_in_force(
-    store: Store, sleeves: list[str], at: date
+    store: Store, sleeves: Sequence[SleeveProfile], at: date
 ) -> tuple[dict[str, dict[str, dict[str, float]]], list[str]]:
     """By risk profile and sleeve the signed weights in force, and the reasons of those held over."""
-    found = {sleeve: weights_in_force(store, sleeve, at) for sleeve in sleeves}
+    found = {sleeve.name: weights_in_force(store, sleeve, at) for sleeve in sleeves}
     books = {profile: {sleeve: book[profile] for sleeve, (book, _) in found.items()} for profile in RISK_PROFILES}
     return books, [reason for _, reason in found.values() if reason]
 
@@ -50,3 +55,22 @@ def children_in_force(store: Store, metas: Sequence[str], at: date) -> tuple[dic
         found[meta] = held_rows(held.in_force(), reason)
         reasons.append(f"{meta} holds its weights of {held.weights_from or 'never: in cash'}: {reason}")
     return found, reasons
+
+
+def certificates(store: Store, sleeves: Sequence[SleeveProfile], at: date) -> dict[str, Any]:
+    """Metadata: whether every sleeve is CERTIFIED, and of each that is not, how it stands and why."""
+    found = {sleeve.name: _certificate(store, sleeve, at) for sleeve in sleeves}
+    short = {name: standing for name, (standing, _) in found.items()}
+    overall = CERTIFIED if set(short.values()) == {CERTIFIED} else DEGRADED
+    reasons = {name: reasons for name, (_, reasons) in found.items() if reasons}
+    return {"certification": overall, "sleeves": short, **({"degraded": reasons} if reasons else {})}
+
+
+def _certificate(store: Store, sleeve: SleeveProfile, at: date) -> tuple[str, list[str]]:
+    path = stage(sleeve.name, "risk_weights")
+    refusal = store.receipts.refusal(path, WEIGHTS_CHECKS, str(at))
+    if refusal:
+        return "HELD", [refusal]
+    receipt = store.receipts.read(path, CERTIFIED_BY, str(at))
+    figures = receipt.figures if receipt else {}
+    return figures.get("certification", DEGRADED), figures.get("reasons", [])

@@ -7,7 +7,7 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from assets.partitioned import Compute, Partition, blocked, cash, grid_asset, inherited
+from assets.partitioned import Compute, Partition, blocked, cash, grid_asset, inherited, rules_of
 from resources.lake import BARS, Lake
 from resources.store import Store
 from resources.warehouse import write_warehouse
@@ -93,7 +93,7 @@ def _universe(market: MarketProfile) -> dg.AssetsDefinition:
         [dg.AssetKey(list(BARS))],
         prepare,
         description="Who may be held at P, and for every other symbol the first rule that says no.",
-        rules=[market.universe],
+        rules=rules_of(market, "universe"),
         owner=OWNER,
     )
 
@@ -126,7 +126,7 @@ def _technical_ratings(market: MarketProfile) -> dg.AssetsDefinition:
         [dg.AssetKey(list(BARS)), dg.AssetKey(list(UNIVERSE))],
         prepare,
         description="TradingView technical ratings of the eligible symbols at P: three recommendations, 26 votes.",
-        rules=[market.universe],
+        rules=rules_of(market, "universe.max_return"),
         owner=OWNER,
     )
 

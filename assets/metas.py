@@ -7,44 +7,60 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from assets.books import books_in_force, children_in_force
+from assets.books import books_in_force, certificates, children_in_force
 from assets.grid import PREVIOUS, reaching_back
+from assets.keys import BARS_CHECKS, key, stage
 from assets.market import UNIVERSE
-from assets.partitioned import Compute, Partition, blocked, grid_asset
+from assets.partitioned import Compute, Partition, blocked, grid_asset, rules_of
 from assets.pictures import equity_picture, flattened_picture
-from assets.sleeves import BARS_CHECKS, key, stage
 from assets.track_records import track_record_compute
 from resources.lake import AssetPath, Lake, Status
 from resources.store import Store
 from sleevegraph import ledgers
 from sleevegraph.calendar import STEP_DAYS, previous
-from sleevegraph.manifest import RISK_PROFILES, Manifest, MetaProfile
+from sleevegraph.manifest import RISK_PROFILES, Manifest, MetaProfile, SleeveProfile
 from sleevegraph.meta_book import FLAT_SCHEMA, WEIGHTS_SCHEMA, flattened, subtree, weights_rows
 from sleevegraph.metas import meta_weights
 from sleevegraph.track_record import ReturnsWindow
 
 FLAT_CHECKS = ("conservation", "concentration")
 """What must have passed on flattened_weights before anybody may trade them."""
+WEIGHING = (
+    "children",
+    "weight_min",
+    "weight_max",
+    "covariance",
+    "lookback_windows",
+    "min_history_windows",
+    "max_rows_lost",
+)
+"""Keys of a meta's profile that decide its weights."""
 
 
 def meta_assets(meta: MetaProfile, manifest: Manifest) -> list[dg.AssetsDefinition]:
     """The three assets of a meta."""
     names = {m.name for m in manifest.metas}
     records = {child: _record(child, child in names) for child in meta.children}
-    return [_meta_weights(meta, records), _meta_track_record(meta, records), _flattened_weights(meta, manifest)]
+    return [
+        _meta_weights(meta, records, sleeves_below(meta, manifest)),
+        _meta_track_record(meta, records),
+        _flattened_weights(meta, manifest),
+    ]
 
 
-def sleeves_below(meta: MetaProfile, manifest: Manifest) -> list[str]:
-    """Names of the sleeves in a meta's tree, each once."""
+def sleeves_below(meta: MetaProfile, manifest: Manifest) -> list[SleeveProfile]:
+    """The sleeves in a meta's tree, each once, by name."""
     below = {child for node in subtree(meta, manifest.metas) for child in node.children}
-    return sorted(below & {sleeve.name for sleeve in manifest.sleeves})
+    return sorted((s for s in manifest.sleeves if s.name in below), key=lambda sleeve: sleeve.name)
 
 
 def _record(child: str, is_meta: bool) -> AssetPath:
     return stage(child, "meta_track_record" if is_meta else "track_record")
 
 
-def _meta_weights(meta: MetaProfile, records: dict[str, AssetPath]) -> dg.AssetsDefinition:
+def _meta_weights(
+    meta: MetaProfile, records: dict[str, AssetPath], sleeves: Sequence[SleeveProfile]
+) -> dg.AssetsDefinition:
     lookback = meta.lookback_windows - 1
 
     def prepare(store: Store, days: Sequence[date]) -> Compute:
@@ -62,7 +78,8 @@ def _meta_weights(meta: MetaProfile, records: dict[str, AssetPath]) -> dg.Assets
             fallbacks = {p: s.reason for p, s in solutions.items() if s.status != "native"}
             lost = max(s.lost_share for s in solutions.values())
             warning = {"warning": f"the join of dates lost {lost:.0%} of the rows"} if lost > meta.max_rows_lost else {}
-            return Partition(weights_rows(solutions), {"fallbacks": fallbacks, "lost_share": lost, **warning})
+            figures = {"fallbacks": fallbacks, "lost_share": lost, **warning, **certificates(store, sleeves, at)}
+            return Partition(weights_rows(solutions), figures)
 
         return compute
 
@@ -73,10 +90,11 @@ def _meta_weights(meta: MetaProfile, records: dict[str, AssetPath]) -> dg.Assets
         [
             key(UNIVERSE),
             *(dg.AssetDep(key(path), partition_mapping=reaching_back(lookback)) for path in records.values()),
+            *(key(stage(sleeve.name, "risk_weights")) for sleeve in sleeves),  # for their certificates
         ],
         prepare,
         description="Weights of the children by each risk profile, from what they realised before P.",
-        rules=[meta],
+        rules=rules_of(meta, *WEIGHING),
         owner=meta.owner,
     )
 
@@ -114,7 +132,7 @@ def _meta_track_record(meta: MetaProfile, records: dict[str, AssetPath]) -> dg.A
         ],
         prepare,
         description="Days the meta earned since the previous rebalance: its children's realised streams, after costs.",
-        rules=[meta],
+        rules=rules_of(meta, "children", "ledger"),
         owner=meta.owner,
         picture=lambda lake, partition: equity_picture(lake, path, partition),
     )
@@ -136,9 +154,8 @@ def _flattened_weights(meta: MetaProfile, manifest: Manifest) -> dg.AssetsDefini
             held = [*held_metas, *held_sleeves]
             frame = flattened(meta.name, weights, books)
             dust = frame.filter("dust")["net"].abs().sum()
-            return Partition(
-                frame, {"symbols": frame["symbol"].n_unique(), "dust": dust, **({"held": held} if held else {})}
-            )
+            figures = {"symbols": frame["symbol"].n_unique(), "dust": dust, **certificates(store, sleeves, at)}
+            return Partition(frame, figures | ({"held": held} if held else {}))
 
         return compute
 
@@ -148,11 +165,14 @@ def _flattened_weights(meta: MetaProfile, manifest: Manifest) -> dg.AssetsDefini
         FLAT_SCHEMA,
         [
             *(key(stage(node.name, asset)) for node in nodes for asset in ("meta_weights", "meta_track_record")),
-            *(key(stage(sleeve, asset)) for sleeve in sleeves for asset in ("risk_weights", "track_record")),
+            *(key(stage(sleeve.name, asset)) for sleeve in sleeves for asset in ("risk_weights", "track_record")),
         ],
         prepare,
         description="Physical net weight per symbol, gross before netting, and what every path contributes.",
-        rules=[meta],
+        rules={
+            **{node.name: rules_of(node, "children") for node in nodes},
+            **{sleeve.name: rules_of(sleeve, "risk.engine_of_record") for sleeve in sleeves},
+        },
         owner=meta.owner,
         picture=lambda lake, partition: flattened_picture(lake, path, partition),
     )

@@ -1,9 +1,12 @@
 """What every grid asset does around its pure function: one partition at a time, judged, stored and described."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import reduce
 from hashlib import sha256
+from operator import getitem
 from typing import Any
 
 import dagster as dg
@@ -17,6 +20,8 @@ from resources.store import SIMULATED, Store, is_simulated
 from sleevegraph.errors import GateError, LakeError, SleevegraphError
 
 Metadata = dict[str, Any]
+Rules = Mapping[str, Any]
+"""Values of the manifest by dotted key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +45,16 @@ def grid_asset(
     prepare: Callable[[Store, Sequence[date]], Compute],
     *,
     description: str,
-    rules: Sequence[BaseModel],
+    rules: Rules,
     owner: str,
     picture: Callable[[Lake, str], Metadata] | None = None,
+    telemetry: Sequence[str] = (),
 ) -> dg.AssetsDefinition:
     """Build an asset on the grid, computed range by range.
 
     `prepare` reads what the whole range shares and returns the function of one date. `rules` are the parts of the
     manifest that decide: their change is a new code version, so only what they touch becomes stale. `picture` draws
-    the newest partition of a run.
+    the newest partition of a run. `telemetry` names columns that are no part of what is judged.
     """
 
     @dg.asset(
@@ -69,7 +75,7 @@ def grid_asset(
             compute = prepare(store, [date.fromisoformat(key) for key in keys])
             origin = {"market": SIMULATED} if is_simulated(store.folders) else {}
             for key in keys:
-                add_metadata(context, key, {**_store(store.lake, path, schema, key, compute), **origin})
+                add_metadata(context, key, {**_store(store.lake, path, schema, key, compute, telemetry), **origin})
         except SleevegraphError as error:
             name = "/".join(path)
             text = str(error) if str(error).startswith(name) else f"{name}: {error}"
@@ -81,7 +87,9 @@ def grid_asset(
     return asset
 
 
-def _store(lake: Lake, path: AssetPath, schema: pl.Schema, key: str, compute: Compute) -> Mapping[str, Any]:
+def _store(
+    lake: Lake, path: AssetPath, schema: pl.Schema, key: str, compute: Compute, telemetry: Sequence[str]
+) -> Mapping[str, Any]:
     try:
         made = compute(date.fromisoformat(key))
     except (GateError, LakeError):
@@ -91,7 +99,7 @@ def _store(lake: Lake, path: AssetPath, schema: pl.Schema, key: str, compute: Co
     frame = made.frame if made.frame.width else schema.to_frame()
     if frame.schema != schema:
         raise LakeError(f"{key}: expected columns {dict(schema)}, found {dict(frame.schema)}")
-    digest = lake.write(path, key, frame, made.status, made.reason)
+    digest = lake.write(path, key, frame, made.status, made.reason, telemetry)
     return {
         "dagster/row_count": frame.height,
         "dagster/uri": str(lake.path(path, key)),
@@ -120,8 +128,14 @@ def inherited(lake: Lake, path: AssetPath, key: str) -> Partition | None:
     return Partition(pl.DataFrame(), status=status, reason=reason)
 
 
-def _version(rules: Sequence[BaseModel]) -> str:
-    return sha256("".join(rule.model_dump_json() for rule in rules).encode()).hexdigest()[:16]
+def rules_of(profile: BaseModel, *keys: str) -> Rules:
+    """The values of a profile at dotted keys, by key."""
+    whole = profile.model_dump(mode="json")
+    return {key: reduce(getitem, key.split("."), whole) for key in keys}
+
+
+def _version(rules: Rules) -> str:
+    return sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _column_schema(schema: pl.Schema) -> dg.TableSchema:

@@ -14,26 +14,21 @@ LARGEST = 12
 """Names shown one by one; the rest would be unreadable."""
 
 
-def weights_picture(lake: Lake, path: AssetPath, partition: str) -> dict[str, Any]:
-    """Bars of the hrp weights of a sleeve at one rebalance, signed."""
-    frame = lake.read(path, partition)
-    return _bars(frame.filter(pl.col("profile") == "hrp"), f"{path[0]}: hrp at {partition}")
-
-
 def equity_picture(lake: Lake, path: AssetPath, partition: str) -> dict[str, Any]:
     """Wealth per risk profile up to one rebalance."""
     rows = lake.scan(path).filter(pl.col("date") < pl.lit(partition).str.to_date()).collect()
     if rows["date"].n_unique() < 2:  # noqa: PLR2004 - a line needs two points
         return {}
 
-    def draw(axes: Any) -> None:
+    def draw(figure: Any) -> None:
+        axes = figure.add_subplot()
         for profile, part in rows.sort("date").group_by("profile", maintain_order=True):
             axes.plot(part["date"], part["equity"], label=str(profile[0]), linewidth=1)
         axes.legend(fontsize=6, ncols=2)
         axes.set_ylabel("wealth, start = 1")
-        axes.figure.autofmt_xdate()
+        figure.autofmt_xdate()
 
-    return _picture(f"{path[0]}: equity to {partition}", draw)
+    return picture(f"{path[0]}: equity to {partition}", draw)
 
 
 def _bars(frame: pl.DataFrame, title: str) -> dict[str, Any]:
@@ -41,13 +36,14 @@ def _bars(frame: pl.DataFrame, title: str) -> dict[str, Any]:
     if held.is_empty():
         return {}
 
-    def draw(axes: Any) -> None:
+    def draw(figure: Any) -> None:
+        axes = figure.add_subplot()
         colours = ["tab:green" if net > 0 else "tab:red" for net in held["net"]]
         axes.barh([symbol.split(":")[-1] for symbol in held["symbol"]], held["net"], color=colours)
         axes.invert_yaxis()
         axes.set_xlabel("physical net weight")
 
-    return _picture(title, draw)
+    return picture(title, draw)
 
 
 def flattened_picture(lake: Lake, path: AssetPath, partition: str) -> dict[str, Any]:
@@ -55,13 +51,13 @@ def flattened_picture(lake: Lake, path: AssetPath, partition: str) -> dict[str, 
     return _bars(lake.read(path, partition).filter(pl.col("profile") == "hrp"), f"{path[0]}: hrp at {partition}")
 
 
-def _picture(title: str, draw: Callable[[Any], None]) -> dict[str, Any]:
+def picture(title: str, draw: Callable[[Any], None], size: tuple[float, float] = (5.0, 3.2)) -> dict[str, Any]:
+    """Metadata with what `draw` draws on an empty figure."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import, needed once per run
 
-    figure = Figure(figsize=(5.0, 3.2), layout="constrained")
-    axes = figure.add_subplot()
-    draw(axes)
-    axes.set_title(title, fontsize=8)
+    figure = Figure(figsize=size, layout="constrained")
+    draw(figure)
+    figure.suptitle(title, fontsize=8)
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=80)
     encoded = base64.b64encode(buffer.getvalue()).decode()

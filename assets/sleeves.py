@@ -7,48 +7,33 @@ import dagster as dg
 import polars as pl
 
 from assets.grid import PREVIOUS
+from assets.keys import BARS_CHECKS, WEIGHTS_CHECKS, atoms_of, eligible, key, stage
 from assets.market import RATINGS, UNIVERSE
-from assets.partitioned import Compute, Partition, blocked, cash, grid_asset, inherited
-from assets.pictures import equity_picture, weights_picture
+from assets.partitioned import Compute, Partition, blocked, cash, grid_asset, inherited, rules_of
+from assets.pictures import equity_picture
+from assets.solvers import risk_weights_asset, solver_cells_asset
 from assets.track_records import track_record_compute
-from resources.lake import BARS, AssetPath, Status
+from resources.lake import BARS, Status
 from resources.store import Store
 from sleevegraph import candidates as candidates_rule
 from sleevegraph import ledgers, selection, synthesis
-from sleevegraph import risk_weights as weights_rule
-from sleevegraph.atoms import Atom
 from sleevegraph.calendar import STEP_DAYS, previous
-from sleevegraph.manifest import MarketProfile, SleeveProfile
+from sleevegraph.manifest import MarketProfile, SelectionRules, SleeveProfile
+from sleevegraph.risk_weights import targets
 from sleevegraph.track_record import Window, market_window
 
-BARS_CHECKS = ("bars_complete",)
-STREAMS_CHECKS = ("directional_sign_test",)
-WEIGHTS_CHECKS = ("directional_sign_test", "weight_sanity")
-"""What must have passed on risk_weights before a meta or a ledger may use them."""
-
-
-def stage(sleeve: str, asset: str) -> AssetPath:
-    """Lake path and asset key of one stage of a sleeve or meta."""
-    return (sleeve, asset)
-
-
-def key(path: AssetPath) -> dg.AssetKey:
-    """Asset key of a lake path."""
-    return dg.AssetKey(list(path))
-
-
-def atoms_of(symbols: Sequence[str], sleeve: SleeveProfile) -> list[Atom]:
-    """Those symbols under the sleeve's logic, in its direction."""
-    return [Atom(symbol, sleeve.logic, sleeve.direction) for symbol in symbols]
+SELECTING = tuple(f"selection.{name}" for name in SelectionRules.model_fields if name != "limit")
+"""Keys of a sleeve's profile that decide who wins; the limit decides who is a candidate."""
 
 
 def sleeve_assets(sleeve: SleeveProfile, market: MarketProfile) -> list[dg.AssetsDefinition]:
-    """The five assets of a sleeve."""
+    """The six assets of a sleeve."""
     return [
         _candidates(sleeve),
         _winners(sleeve, market),
         _synthetic_returns(sleeve, market),
-        _risk_weights(sleeve, market),
+        solver_cells_asset(sleeve, market),
+        risk_weights_asset(sleeve),
         _track_record(sleeve),
     ]
 
@@ -77,7 +62,7 @@ def _candidates(sleeve: SleeveProfile) -> dg.AssetsDefinition:
         [key(UNIVERSE), key(RATINGS)],
         prepare,
         description=f"Eligible symbols whose {sleeve.rating} points {sleeve.direction}, the strongest first.",
-        rules=[sleeve.selection],
+        rules=rules_of(sleeve, "rating", "direction", "selection.limit"),
         owner=sleeve.owner,
     )
 
@@ -117,7 +102,10 @@ def _winners(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefinitio
         [key(BARS), key(upstream)],
         prepare,
         description="Scored, vetoed, clustered: the names the sleeve holds, and why every other name is not held.",
-        rules=[sleeve, market],
+        rules={
+            **rules_of(sleeve, "logic", "direction", *SELECTING),
+            **rules_of(market, "benchmark_symbols"),
+        },
         owner=sleeve.owner,
     )
 
@@ -133,7 +121,7 @@ def _synthetic_returns(sleeve: SleeveProfile, market: MarketProfile) -> dg.Asset
             if standing:
                 return standing
             winners = store.lake.read(upstream, str(at)).filter("winner")["symbol"].sort()
-            traded = _eligible(store, at).filter(pl.col("symbol").is_in(market.benchmark_symbols))["symbol"]
+            traded = eligible(store, at).filter(pl.col("symbol").is_in(market.benchmark_symbols))["symbol"]
             atoms = atoms_of(sorted({*winners, *traded}), sleeve)
             raw = synthesis.returns_matrix(
                 panel.before(at, sleeve.selection.train_days), [a.symbol for a in atoms], sleeve.selection.train_days
@@ -150,50 +138,11 @@ def _synthetic_returns(sleeve: SleeveProfile, market: MarketProfile) -> dg.Asset
         [key(BARS), key(UNIVERSE), key(upstream)],
         prepare,
         description="Returns of the winners and of the benchmark symbols, turned so that solvers see long-only streams.",
-        rules=[sleeve, market],
+        rules={
+            **rules_of(sleeve, "logic", "direction", "selection.train_days"),
+            **rules_of(market, "benchmark_symbols"),
+        },
         owner=sleeve.owner,
-    )
-
-
-def _risk_weights(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefinition:
-    upstream = stage(sleeve.name, "synthetic_returns")
-
-    def prepare(store: Store, days: Sequence[date]) -> Compute:
-        del days
-
-        def compute(at: date) -> Partition:
-            refusal = store.receipts.refusal(upstream, STREAMS_CHECKS, str(at))
-            standing, reason = store.lake.standing(upstream, str(at))
-            if refusal or standing is Status.BLOCKED:
-                return blocked(refusal or reason)
-            if standing is Status.CASH:
-                return Partition(weights_rule.cash_cells(sleeve, reason), status=standing, reason=reason)
-            atoms, synthetic = synthesis.wide_streams(store.lake.read(upstream, str(at)))
-            held = set(store.lake.read(stage(sleeve.name, "winners"), str(at)).filter("winner")["symbol"])
-            frame = weights_rule.risk_weights(
-                synthetic,
-                winners=[atom for atom in atoms if atom.symbol in held],
-                market=[atom for atom in atoms if atom.symbol in market.benchmark_symbols],
-                benchmark=atoms_of(_eligible(store, at)["symbol"].to_list(), sleeve),
-                sleeve=sleeve,
-            )
-            cells = frame.unique(["engine", "profile"])
-            joint = synthetic.drop_nulls().height
-            statuses = dict(cells["status"].value_counts(sort=True).iter_rows())
-            return Partition(frame, {"cells": statuses, "rows_lost": synthetic.height - joint})
-
-        return compute
-
-    return grid_asset(
-        stage(sleeve.name, "risk_weights"),
-        "sleeves",
-        weights_rule.SCHEMA,
-        [key(UNIVERSE), key(stage(sleeve.name, "winners")), key(upstream)],
-        prepare,
-        description="Weights of the eight risk profiles in synthetic space, with a status for every cell.",
-        rules=[sleeve, market],
-        owner=sleeve.owner,
-        picture=lambda lake, partition: weights_picture(lake, stage(sleeve.name, "risk_weights"), partition),
     )
 
 
@@ -205,7 +154,7 @@ def _track_record(sleeve: SleeveProfile) -> dg.AssetsDefinition:
 
         def decision(at: date) -> tuple[ledgers.Targets | None, str]:
             refusal = store.receipts.refusal(weights, WEIGHTS_CHECKS, str(at))
-            return (None, refusal) if refusal else (weights_rule.targets(store.lake.read(weights, str(at))), "")
+            return (None, refusal) if refusal else (targets(store.lake.read(weights, str(at)), sleeve), "")
 
         def window(at: date) -> Callable[[str], Window]:
             days = market_window(panel.before(at, STEP_DAYS), previous(at), STEP_DAYS)
@@ -224,14 +173,10 @@ def _track_record(sleeve: SleeveProfile) -> dg.AssetsDefinition:
         ],
         prepare,
         description="Days earned since the previous rebalance, after costs, by one cash-explicit ledger per risk profile.",
-        rules=[sleeve],
+        rules=rules_of(sleeve, "ledger", "risk.engine_of_record"),
         owner=sleeve.owner,
         picture=lambda lake, partition: equity_picture(lake, path, partition),
     )
-
-
-def _eligible(store: Store, at: date) -> pl.DataFrame:
-    return store.lake.read(UNIVERSE, str(at)).filter("eligible")
 
 
 def _markdown(frame: pl.DataFrame) -> str:

@@ -6,8 +6,8 @@ import dagster as dg
 import polars as pl
 
 from assets.books import books_in_force, children_in_force
+from assets.keys import stage
 from assets.metas import sleeves_below
-from assets.sleeves import stage
 from checks.partitioned import Judge, Judgement, partition_check
 from resources.store import Store
 from sleevegraph.conservation import concentration, conservation
@@ -47,7 +47,7 @@ def conservation_check(meta: MetaProfile, manifest: Manifest) -> dg.AssetChecksD
         prepare,
         inputs=[
             *(stage(node.name, asset) for node in nodes for asset in ("meta_weights", "meta_track_record")),
-            *(stage(sleeve, asset) for sleeve in sleeves for asset in ("risk_weights", "track_record")),
+            *(stage(sleeve.name, asset) for sleeve in sleeves for asset in ("risk_weights", "track_record")),
         ],
         description="Gross before netting = child weights; net = signed paths, to 1e-9.",
     )

@@ -5,8 +5,8 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
+from assets.keys import atoms_of, stage
 from assets.market import UNIVERSE
-from assets.sleeves import atoms_of, stage
 from checks.partitioned import Judge, Judgement, partition_check
 from resources.lake import BARS, Status
 from resources.store import Store

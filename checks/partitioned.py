@@ -41,17 +41,20 @@ def partition_check(
     *,
     description: str,
     inputs: Sequence[AssetPath] = (),
+    windows: Callable[[Store, str], list[str]] | None = None,
+    blocking: bool = True,
 ) -> dg.AssetChecksDefinition:
-    """Build a blocking check of a grid asset.
+    """Build a check of a grid asset.
 
     The specification is blocking, so that within a run everything downstream waits for it. The verdicts themselves do
     not stop a run: one bad partition would take a whole range down. Downstream assets read the receipt of their own
     partition instead, and a failed one blocks exactly that partition, in this run and in every later one. `inputs` are
-    what the verdict rests on beside the partition itself: once they change, the receipt is stale.
+    what the verdict rests on beside the partition itself, and `windows` names other partitions as `asset@partition`:
+    once they change, the receipt is stale. A check that does not block shows every finding as a warning.
     """
     asset = dg.AssetKey(list(path))
 
-    @dg.asset_check(asset=asset, name=name, blocking=True, partitions_def=GRID, description=description)
+    @dg.asset_check(asset=asset, name=name, blocking=blocking, partitions_def=GRID, description=description)
     def check(
         context: dg.AssetCheckExecutionContext, store: Store
     ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
@@ -59,14 +62,15 @@ def partition_check(
         targets = _targets(context.instance, asset, keys)
         judge = prepare(store, keys)
         for key in keys:
-            receipt = _judge(store, path, name, key, judge, inputs)
+            others = windows(store, key) if windows else []
+            receipt = _judge(store, path, name, key, judge, ["/".join(input_path) for input_path in inputs] + others)
             store.receipts.write(receipt)
             yield dg.AssetCheckEvaluation(
                 asset_key=asset,
                 check_name=name,
-                passed=receipt.passed,
+                passed=receipt.passed and (blocking or not receipt.findings),
                 metadata=_metadata(receipt),
-                severity=dg.AssetCheckSeverity.ERROR,
+                severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,
                 blocking=False,
                 partition=key,
                 target_materialization_data=targets.get(key),
@@ -76,10 +80,10 @@ def partition_check(
     return check
 
 
-def _judge(store: Store, path: AssetPath, name: str, key: str, judge: Judge, inputs: Sequence[AssetPath]) -> Receipt:
+def _judge(store: Store, path: AssetPath, name: str, key: str, judge: Judge, inputs: Sequence[str]) -> Receipt:
     """Judge what is stored; a partition that was not decided is not certified either."""
     digest = store.lake.digest(path, key)
-    rests_on = {"/".join(asset): store.receipts.input_digest("/".join(asset), key) for asset in inputs}
+    rests_on = {name: store.receipts.input_digest(name, key) for name in inputs}
     status, reason = store.lake.standing(path, key)
     if status is Status.BLOCKED:
         verdict = Judgement([Finding("ERROR", "BLOCKED", "", reason)])

@@ -2,11 +2,11 @@
 
 import dagster as dg
 
-from assets.sleeves import stage
+from assets.keys import stage
 from checks.partitioned import Judge, Judgement, partition_check
 from resources.store import Store
 from sleevegraph.manifest import SleeveProfile
-from sleevegraph.risk_weights import expected_cells
+from sleevegraph.solver_cells import expected_cells
 from sleevegraph.weight_sanity import certification, weight_sanity
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from assets.grid import GRID
-from assets.sleeves import stage
+from assets.keys import stage
 from commands.home import with_home
 from commands.stored import warning_of
 from profiles.load import load_manifest

@@ -9,8 +9,8 @@ from typing import Any
 import click
 import polars as pl
 
+from assets.keys import stage
 from assets.market import RATINGS, UNIVERSE
-from assets.sleeves import stage
 from commands.home import GridDate, with_home
 from commands.in_force import books_in_force, decision_in_force, meta_standing, sleeve_standing
 from commands.stored import chosen_rebalance, warning_of

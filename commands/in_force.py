@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from assets.books import CERTIFIED_BY
+from assets.keys import BARS_CHECKS, CELLS_CHECKS, STREAMS_CHECKS, WEIGHTS_CHECKS, stage
 from assets.market import UNIVERSE
 from assets.metas import FLAT_CHECKS, sleeves_below
-from assets.sleeves import BARS_CHECKS, STREAMS_CHECKS, WEIGHTS_CHECKS, stage
 from resources.lake import AssetPath, Status
 from resources.store import Store
 from sleevegraph.errors import GateError
@@ -58,7 +59,7 @@ def books_in_force(store: Store, decision: Decision, profiles: Sequence[str]) ->
 
 def standings(store: Store, meta: MetaProfile, manifest: Manifest, at: date) -> dict[str, str]:
     """Tell of every sleeve below a meta, and of every meta there that is held over, how it stands."""
-    found = {sleeve: sleeve_standing(store, sleeve, at) for sleeve in sleeves_below(meta, manifest)}
+    found = {sleeve.name: sleeve_standing(store, sleeve.name, at) for sleeve in sleeves_below(meta, manifest)}
     metas = {node.name: meta_standing(store, node.name, at) for node in subtree(meta, manifest.metas)}
     return found | {name: standing for name, standing in metas.items() if standing}
 
@@ -68,7 +69,7 @@ def sleeve_standing(store: Store, sleeve: str, at: date) -> str:
     weights = stage(sleeve, "risk_weights")
     if store.receipts.refusal(weights, WEIGHTS_CHECKS, str(at)):
         return _held(store, stage(sleeve, "track_record"), at, _first_refusal(store, _gates(sleeve), str(at)))
-    receipt = store.receipts.read(weights, "weight_sanity", str(at))
+    receipt = store.receipts.read(weights, CERTIFIED_BY, str(at))
     figures = receipt.figures if receipt else {}
     reasons = figures.get("reasons", [])
     more = f" (and {len(reasons) - SHOWN_REASONS} more)" if len(reasons) > SHOWN_REASONS else ""
@@ -101,6 +102,7 @@ def _gates(sleeve: str) -> list[Gate]:
     return [
         BARS_GATE,
         (stage(sleeve, "synthetic_returns"), STREAMS_CHECKS),
+        (stage(sleeve, "solver_cells"), CELLS_CHECKS),
         (stage(sleeve, "risk_weights"), WEIGHTS_CHECKS),
     ]
 

@@ -12,8 +12,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from assets.keys import stage
 from assets.metas import sleeves_below
-from assets.sleeves import stage
 from commands.home import GridDate, stdout_console, with_home
 from commands.in_force import Decision, books_in_force, decision_in_force, standings
 from commands.stored import chosen_rebalance, warning_of
@@ -41,7 +41,7 @@ def weights(home: Home, meta: str, on: date | None, profile: str, shape: str) ->
     decision = decision_in_force(store, meta, at)
     book = books_in_force(store, decision, [profile])[profile]
     standing = standings(store, chosen, manifest, decision.decided)
-    sleeves = sleeves_below(chosen, manifest)
+    sleeves = [sleeve.name for sleeve in sleeves_below(chosen, manifest)]
     _say(decision, standing, warning_of(home))
     if shape == "table":
         console = stdout_console()

@@ -1,8 +1,11 @@
 """The lake: one Parquet file per asset and partition, and the only door to market bars."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import date
 from enum import StrEnum
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
@@ -16,7 +19,7 @@ from sleevegraph.panel import Panel, build_panel
 AssetPath = tuple[str, ...]
 
 BARS: AssetPath = ("daily_bars",)
-_STATUS, _REASON = "sleevegraph_status", "sleevegraph_reason"
+_STATUS, _REASON, _TELEMETRY = "sleevegraph_status", "sleevegraph_reason", "sleevegraph_telemetry"
 """Keys in a Parquet file's own metadata."""
 
 
@@ -42,17 +45,32 @@ class Lake:
         """Where a partition is or would be."""
         return self.root.joinpath(*asset) / f"{partition}.parquet"
 
+    def has(self, asset: AssetPath, partition: str) -> bool:
+        """Whether a partition is stored."""
+        return self.path(asset, partition).is_file()
+
     def partitions(self, asset: AssetPath) -> list[str]:
         """Stored partition keys, ascending."""
         return sorted(p.stem for p in self.root.joinpath(*asset).glob("[!.]*.parquet"))
 
     def write(
-        self, asset: AssetPath, partition: str, frame: pl.DataFrame, status: Status = Status.OK, reason: str = ""
+        self,
+        asset: AssetPath,
+        partition: str,
+        frame: pl.DataFrame,
+        status: Status = Status.OK,
+        reason: str = "",
+        telemetry: Sequence[str] = (),
     ) -> str:
-        """Store a partition and return its digest; one that stands OK must have rows."""
+        """Store a partition and return its digest; one that stands OK must have rows.
+
+        `telemetry` names columns that say how the rows were made, such as a time taken: they are stored, but not part
+        of what is judged, so the digest leaves them out.
+        """
         if frame.is_empty() and status is Status.OK:
             raise LakeError(f"{'/'.join(asset)} {partition}: expected rows, found none; nothing was written")
         metadata = {_STATUS: status.value, _REASON: reason}
+        metadata |= {_TELEMETRY: ",".join(telemetry)} if telemetry else {}
         path = self.path(asset, partition)
         write_atomically(path, lambda temporary: frame.write_parquet(temporary, metadata=metadata))
         return digest(path)
@@ -75,7 +93,7 @@ class Lake:
         return Status(metadata.get(_STATUS, Status.OK)), metadata.get(_REASON, "")
 
     def digest(self, asset: AssetPath, partition: str) -> str:
-        """SHA-256 of a stored partition's file."""
+        """SHA-256 of a stored partition, its telemetry left out."""
         return digest(self._existing(asset, partition))
 
     def scan(self, asset: AssetPath) -> pl.LazyFrame:
@@ -163,5 +181,19 @@ def _rows_digest(bars: pl.DataFrame) -> str:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """SHA-256 of a file, in hexadecimal; of a partition with telemetry, of the rest of it."""
+    stat = path.stat()
+    return _digest(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=100_000)
+def _digest(path: Path, *_version: int) -> str:
+    """A guardrail asks for the same few files at every rebalance, so they are read once per version."""
+    content = path.read_bytes()
+    if _TELEMETRY.encode() in content:
+        metadata = pl.read_parquet_metadata(path)
+        kept = pl.read_parquet(path, glob=False).drop(metadata[_TELEMETRY].split(","))
+        buffer = BytesIO()
+        kept.write_parquet(buffer, metadata={key: metadata[key] for key in (_STATUS, _REASON)})
+        content = buffer.getvalue()
+    return hashlib.sha256(content).hexdigest()

@@ -37,7 +37,8 @@ class Receipt:
     findings: list[str] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
-    """Digests of what else the verdict rests on: by asset of the same partition, or the bars before it."""
+    """Digests of what else the verdict rests on: by asset of the same partition, by asset@partition of another one,
+    or the bars before it."""
 
 
 class Receipts:
@@ -86,7 +87,8 @@ class Receipts:
         """Digest of an input as it is stored now: `daily_bars` before the partition, or an asset's partition."""
         if name == BARS[0]:
             return self.lake.bars_digest(date.fromisoformat(partition))
-        return self.lake.digest(tuple(name.split("/")), partition)
+        asset, _, other = name.partition("@")
+        return self.lake.digest(tuple(asset.split("/")), other or partition)
 
     def refusal(self, asset: AssetPath, checks: tuple[str, ...], partition: str) -> str:
         """Why the partition is not certified, or an empty string.

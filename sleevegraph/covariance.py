@@ -1,4 +1,8 @@
-"""Covariance and correlation distance of a window of returns."""
+"""Covariance and correlation distance of a window of returns.
+
+Sums of products are numpy's own loops (`einsum` without `optimize`), never BLAS: an entry then depends on its two
+columns alone, and its bits neither on the number of threads nor on what stands beside it.
+"""
 
 import numpy as np
 from scipy.spatial.distance import squareform
@@ -26,39 +30,45 @@ def estimate_covariance(returns: Floats, method: str) -> Floats:
     ----------
     Ledoit and Wolf (2004), "A well-conditioned estimator for large-dimensional covariance matrices".
     """
+    return asked_and_sample(returns, method)[0]
+
+
+def asked_and_sample(returns: Floats, method: str) -> tuple[Floats, Floats]:
+    """Return the covariance that `estimate_covariance` gives, and the sample covariance, which it needs anyway."""
     if method not in {"sample", "ledoit_wolf"}:
         raise ConfigurationError(f"covariance: expected sample or ledoit_wolf, found {method!r}; correct the manifest")
-    observations = np.ascontiguousarray(returns, dtype=np.float64)
-    centred = observations - observations.mean(axis=0)
-    if method == "sample":
-        return _symmetric(centred.T @ centred / (len(centred) - 1))
-    return _ledoit_wolf(centred)
+    # One contiguous row per asset, for the sums over time.
+    rows = np.ascontiguousarray(np.asarray(returns, dtype=np.float64).T)
+    T = rows.shape[1]
+    centred = rows - (np.add.reduce(rows, axis=1) / T)[:, None]
+    products = np.einsum("it,jt->ij", centred, centred)
+    sample = products / (T - 1)
+    return (sample if method == "sample" else _ledoit_wolf(centred, products / T)), sample
 
 
-def _ledoit_wolf(centred: Floats) -> Floats:
-    T, N = centred.shape
-    covariance = centred.T @ centred / T
-    mean_variance = float(np.trace(covariance)) / N
-    squared_norm = float((covariance**2).sum())
-    squares = centred**2
-    estimation_error = (float((squares.sum(axis=1) ** 2).sum()) / T - squared_norm) / (N * T)
+def _ledoit_wolf(centred: Floats, covariance: Floats) -> Floats:
+    N, T = centred.shape
+    mean_variance = float(covariance.trace()) / N
+    squared_norm = float(np.einsum("ij,ij->", covariance, covariance))
+    squares = np.einsum("it,it->t", centred, centred)
+    estimation_error = (float(np.einsum("t,t->", squares, squares)) / T - squared_norm) / (N * T)
     dispersion = squared_norm / N - mean_variance**2
     error = min(estimation_error, dispersion)
     shrinkage = error / dispersion if error > 0.0 else 0.0
     shrunk = (1.0 - shrinkage) * covariance
-    shrunk[np.diag_indices(N)] += shrinkage * mean_variance
-    return _symmetric(shrunk)
-
-
-def _symmetric(matrix: Floats) -> Floats:
-    # BLAS does not promise that (i, j) and (j, i) are added in the same order.
-    return (matrix + matrix.T) / 2.0
+    shrunk.flat[:: N + 1] += shrinkage * mean_variance
+    return shrunk
 
 
 def correlation_distance(returns: Floats) -> Floats:
     """Condensed sqrt((1 - rho) / 2) between the columns of finite, non-constant returns (T, N)."""
-    covariance = estimate_covariance(returns, "sample")
-    volatility = np.sqrt(np.diag(covariance))
+    return distance_of(estimate_covariance(returns, "sample"))
+
+
+def distance_of(covariance: Floats) -> Floats:
+    """Condensed sqrt((1 - rho) / 2) between the assets of a covariance matrix (N, N) without a zero variance."""
+    volatility = np.sqrt(covariance.diagonal())
+    correlation = squareform(covariance / (volatility[:, None] * volatility), checks=False)
     # Rounded, because no leaf order may hang on the last bit: duplicated columns are then at distance zero.
-    correlation = np.clip(covariance / np.outer(volatility, volatility), -1.0, 1.0).round(12)
-    return np.asarray(squareform(np.sqrt((1.0 - correlation) / 2.0), checks=False), dtype=np.float64)
+    rounded = np.minimum(correlation, 1.0).round(12)
+    return np.asarray(np.sqrt((1.0 - np.maximum(rounded, -1.0)) / 2.0), dtype=np.float64)

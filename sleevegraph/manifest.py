@@ -98,10 +98,30 @@ class SelectionRules(Rules):
 class RiskRules(Rules):
     """Section 7: how weights are solved."""
 
-    engines: tuple[Literal["native"], ...] = Field(("native",), min_length=1)
+    engines: tuple[Name, ...] = Field(("native", "skfolio", "riskfolio"), min_length=1)
+    engine_of_record: Name = "native"
+    """Whose weights are traded."""
     covariance: Covariance = "ledoit_wolf"
     cluster_cap: float = Field(0.25, gt=0, le=1)
     """Per-asset cap; max(cluster_cap, 1/n) is applied."""
+    turnover_limit: float | None = Field(None, gt=0, le=2)
+    """Largest sum of |weight - previous weight| over the assets at one rebalance; none by default."""
+    time_limit_seconds: float = Field(30.0, gt=0)
+    """Of one solve; one that takes longer has failed."""
+    max_failure_share: Share = 0.25
+    """Of the cells of the last `failure_windows` rebalances; more blocks the sleeve."""
+    failure_windows: int = Field(24, ge=1)
+
+    @model_validator(mode="after")
+    def _engine_of_record_solves(self) -> "RiskRules":
+        repeated = sorted({engine for engine in self.engines if self.engines.count(engine) > 1})
+        if repeated:
+            raise ValueError(f"engines: expected each engine once, found {repeated} more than once")
+        if self.engine_of_record not in self.engines:
+            raise ValueError(
+                f"engine_of_record: expected one of engines {list(self.engines)}, found {self.engine_of_record!r}"
+            )
+        return self
 
 
 class LedgerRules(Rules):

@@ -12,6 +12,8 @@ from sleevegraph.panel import Floats
 
 SUM_TOLERANCE = 1e-12
 """Rounding allowed in n x bound: 0.1 ten times adds to slightly less than one."""
+ROUNDING = 1e-14
+"""Of a sum of weights."""
 
 
 def project_capped_simplex(v: Floats, cap: float) -> Floats:
@@ -42,21 +44,23 @@ def project_bounded_simplex(v: Floats, lower: npt.ArrayLike, upper: npt.ArrayLik
     Wang and Lu (2015), "Projection onto the capped simplex".
     """
     values = np.ascontiguousarray(v, dtype=np.float64)
-    low = np.broadcast_to(np.asarray(lower, dtype=np.float64), values.shape)
-    high = np.broadcast_to(np.asarray(upper, dtype=np.float64), values.shape)
+    low, high = (np.full(values.shape, bound, dtype=np.float64) for bound in (lower, upper))
     _require_feasible(values, low, high)
-    # Twice: the first pass brings the free values to the size of weights, the second removes its rounding.
-    for _ in range(2):
-        values = values - _threshold(values, low, high)
-    return np.clip(values, low, high)
+    # The first pass brings the free values to the size of weights; where that rounded them, a second one repairs it.
+    values = values - _threshold(values, low, high)
+    weights = _clipped(values, low, high)
+    if abs(float(weights.sum()) - 1.0) > ROUNDING:
+        weights = _clipped(values - _threshold(values, low, high), low, high)
+    return weights
 
 
 def _threshold(values: Floats, low: Floats, high: Floats) -> float:
-    breakpoints = np.sort(np.concatenate([values - low, values - high]))
+    breakpoints = np.concatenate([values - low, values - high])
+    breakpoints.sort()
     first, last = 0, len(breakpoints) - 1
     while last - first > 1:
         middle = (first + last) // 2
-        if np.clip(values - breakpoints[middle], low, high).sum() >= 1.0:
+        if _clipped(values - breakpoints[middle], low, high).sum() >= 1.0:
             first = middle
         else:
             last = middle
@@ -65,7 +69,12 @@ def _threshold(values: Floats, low: Floats, high: Floats) -> float:
     free = int(((shifted > low) & (shifted < high)).sum())
     if free == 0:
         return float(breakpoints[last])
-    return float(inside + (np.clip(shifted, low, high).sum() - 1.0) / free)
+    return float(inside + (_clipped(shifted, low, high).sum() - 1.0) / free)
+
+
+def _clipped(values: Floats, low: Floats, high: Floats) -> Floats:
+    # np.clip costs as much as the whole search in weights of a dozen assets.
+    return np.asarray(np.minimum(np.maximum(values, low), high), dtype=np.float64)
 
 
 def _require_feasible(values: Floats, low: Floats, high: Floats) -> None:

@@ -1,15 +1,16 @@
-"""Section 7 for one sleeve at one rebalance: every cell of the manifest, solved or accounted for."""
+"""The weights of every cell, asset by asset: what was solved, within the sleeve's turnover limit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from sleevegraph.atoms import Atom
+from sleevegraph.atoms import sign_of
 from sleevegraph.manifest import RISK_PROFILES, SleeveProfile
-from sleevegraph.risk_profiles import Solution, solve
-from sleevegraph.risk_profiles.solution import unsolved
+from sleevegraph.solver_cells import WEIGHTED, Cell
 from sleevegraph.track_record import CASH
+from sleevegraph.turnover import limit_turnover
 
 SCHEMA = pl.Schema(
     {
@@ -17,12 +18,8 @@ SCHEMA = pl.Schema(
         "profile": pl.String(),
         "status": pl.String(),
         "reason": pl.String(),
-        "rung": pl.String(),
-        "objective": pl.Float64(),
-        "residual": pl.Float64(),
-        "cap_binding_share": pl.Float64(),
-        "effective_n": pl.Float64(),
         "cap": pl.Float64(),
+        "turnover": pl.Float64(),
         "symbol": pl.String(),
         "logic": pl.String(),
         "direction": pl.String(),
@@ -30,120 +27,91 @@ SCHEMA = pl.Schema(
         "net": pl.Float64(),
     }
 )
-MIN_JOINT_SHARE = 0.5
-"""Of the train window, how many days all winners must have together; missing days are never filled."""
+IN_CASH = ("rejected", "failed")
+"""Statuses that hold cash: nobody can solve the data, and the last rung of the ladder."""
 
-RECIPES_WITHOUT_RETURNS = ("market", "benchmark")
-
-
-def expected_cells(sleeve: SleeveProfile) -> list[tuple[str, str]]:
-    """Every (engine, profile) that must have a status."""
-    return [(engine, profile) for engine in sleeve.risk.engines for profile in RISK_PROFILES]
+Book = Mapping[str, float]
+"""Weight in synthetic space by symbol."""
 
 
 def risk_weights(
-    synthetic: pl.DataFrame,
-    winners: Sequence[Atom],
-    market: Sequence[Atom],
-    benchmark: Sequence[Atom],
-    sleeve: SleeveProfile,
+    cells: pl.DataFrame, sleeve: SleeveProfile, previous: Mapping[Cell, Book] | None = None
 ) -> pl.DataFrame:
-    """Weights in synthetic space of every cell.
+    """Weights in synthetic space and physical net weights of every cell.
 
     Parameters
     ----------
-    synthetic
-        `date` and one column per winner, named by its id, over the train window; null where missing.
-        Days on which a winner has no return are left out for all.
-    winners, market, benchmark
-        The atoms of the solved profiles, of `market` and of `benchmark`; the last two weigh equally.
+    cells
+        Rows of `solver_cells.SCHEMA`.
     sleeve
-        Names covariance, cap and engines.
+        Gives direction, logic and the turnover limit.
+    previous
+        Weights by cell at the previous rebalance, for the turnover limit; None where there are none.
 
     Returns
     -------
     pl.DataFrame
-        `SCHEMA`, one row per asset of a cell; a cell without weights is one CASH row (rejected) or one row
-        without a symbol (failed).
+        `SCHEMA`, one row per asset of a cell. A rejected or failed cell is one CASH row; one that is unavailable or
+        unsupported is one row without a symbol.
     """
-    joint = synthetic.select(atom.id for atom in winners).drop_nulls()
-    returns = np.ascontiguousarray(joint.to_numpy())
-    needed = int(MIN_JOINT_SHARE * sleeve.selection.train_days)
     rows: list[dict[str, object]] = []
-    for engine, profile in expected_cells(sleeve):
-        if profile in RECIPES_WITHOUT_RETURNS:
-            atoms = market if profile == "market" else benchmark
-            solution = solve(profile, np.zeros((1, len(atoms))), engine=engine)
-        elif joint.height < needed:
-            reason = f"expected at least {needed} days on which all {len(winners)} winners have a return, found {joint.height}"
-            atoms, solution = winners, unsolved(len(winners), "rejected", reason)
-        else:
-            atoms = winners
-            solution = solve(
-                profile, returns, engine=engine, cap=sleeve.risk.cluster_cap, covariance=sleeve.risk.covariance
-            )
-        rows += _cell(engine, profile, solution, atoms, sleeve.risk.cluster_cap)
+    for cell in cells.iter_rows(named=True):
+        before = (previous or {}).get((cell["engine"], cell["profile"]))
+        rows += _rows(cell, sleeve, before)
     return pl.DataFrame(rows, schema=SCHEMA)
 
 
-def cash_cells(sleeve: SleeveProfile, reason: str) -> pl.DataFrame:
-    """Every cell in cash on purpose, as when too few winners were found."""
-    rows = [
-        {
-            "engine": engine,
-            "profile": profile,
-            "status": "cash",
-            "reason": reason,
-            "symbol": CASH,
-            "weight": 1.0,
-            "net": 0.0,
-        }
-        for engine, profile in expected_cells(sleeve)
-    ]
-    return pl.DataFrame(rows, schema=SCHEMA)
+def books(weights: pl.DataFrame) -> dict[Cell, dict[str, float]]:
+    """Weights in synthetic space by cell and symbol; cells without weights are left out."""
+    found: dict[Cell, dict[str, float]] = {}
+    held = weights.filter(pl.col("symbol").is_not_null() & (pl.col("symbol") != CASH))
+    for engine, profile, symbol, weight in held.select("engine", "profile", "symbol", "weight").iter_rows():
+        found.setdefault((engine, profile), {})[symbol] = weight
+    return found
 
 
-def targets(weights: pl.DataFrame) -> dict[str, dict[str, float]]:
-    """Signed physical targets by profile and symbol; cash is what is left."""
+def targets(weights: pl.DataFrame, sleeve: SleeveProfile) -> dict[str, dict[str, float]]:
+    """Signed physical targets of the engine of record by profile and symbol; cash is what is left."""
     found: dict[str, dict[str, float]] = {profile: {} for profile in RISK_PROFILES}
-    held = weights.filter(pl.col("symbol").is_not_null() & (pl.col("net") != 0.0))
+    of_record = pl.col("engine") == sleeve.risk.engine_of_record
+    held = weights.filter(of_record & pl.col("symbol").is_not_null() & (pl.col("net") != 0.0))
     for profile, symbol, net in held.select("profile", "symbol", "net").iter_rows():
         found[profile][symbol] = net
     return found
 
 
-def _cell(
-    engine: str, profile: str, solution: Solution, atoms: Sequence[Atom], cluster_cap: float
-) -> list[dict[str, object]]:
-    cell: dict[str, object] = {
-        "engine": engine,
-        "profile": profile,
-        "status": solution.status,
-        "reason": solution.reason,
-        "rung": solution.rung,
-        "objective": _known(solution.objective),
-        "residual": _known(solution.residual),
-        "cap_binding_share": _known(solution.cap_binding_share),
-        "effective_n": _known(solution.effective_n),
-    }
-    if solution.status == "rejected":
-        return [{**cell, "symbol": CASH, "weight": 1.0, "net": 0.0}]
-    if solution.status not in {"native", "fallback"}:
-        return [cell]
-    cap = max(cluster_cap, 1.0 / len(atoms))
+def _rows(cell: dict[str, Any], sleeve: SleeveProfile, before: Book | None) -> list[dict[str, object]]:
+    common = {key: cell[key] for key in ("engine", "profile", "status", "reason", "cap")}
+    if cell["status"] in IN_CASH:
+        return [{**common, "symbol": CASH, "weight": 1.0, "net": 0.0}]
+    if cell["status"] not in WEIGHTED:
+        return [common]
+    weights, turnover = _within_limit(cell, sleeve, before)
+    sign = sign_of(sleeve.direction)
     return [
         {
-            **cell,
-            "cap": cap,
-            "symbol": atom.symbol,
-            "logic": atom.logic,
-            "direction": atom.direction,
+            **common,
+            "turnover": turnover,
+            "symbol": symbol,
+            "logic": sleeve.logic,
+            "direction": sleeve.direction,
             "weight": weight,
-            "net": weight * atom.sign,
+            "net": weight * sign,
         }
-        for atom, weight in zip(atoms, solution.weights.tolist(), strict=True)
+        for symbol, weight in weights.items()
     ]
 
 
-def _known(value: float) -> float | None:
-    return value if np.isfinite(value) else None
+def _within_limit(cell: dict[str, Any], sleeve: SleeveProfile, before: Book | None) -> tuple[Book, float | None]:
+    weights = {asset["symbol"]: asset["weight"] for asset in cell["weights"]}
+    limit = sleeve.risk.turnover_limit
+    if limit is None or before is None:
+        return weights, None
+    limited = limit_turnover(
+        target=np.array(list(weights.values())),
+        previous=np.array([before.get(symbol, 0.0) for symbol in weights]),
+        left=sum(weight for symbol, weight in before.items() if symbol not in weights),
+        cap=cell["cap"],
+        limit=limit,
+    )
+    return dict(zip(weights, limited.weights.tolist(), strict=True)), limited.turnover

@@ -18,7 +18,7 @@ __all__ = ["Atom", "Finding", "directional_sign_test", "optimised_sign_test"]
 CASH = "CASH"
 NORMALISATION_TOLERANCE = 1e-9
 
-_WEIGHT_COLUMNS = ("profile", "symbol", "logic", "direction", "weight", "net")
+_WEIGHT_COLUMNS = ("engine", "profile", "symbol", "logic", "direction", "weight", "net")
 
 
 def directional_sign_test(raw: pl.DataFrame, synthetic: pl.DataFrame, atoms: Sequence[Atom]) -> list[Finding]:
@@ -61,7 +61,7 @@ def optimised_sign_test(weights: pl.DataFrame, atoms: Sequence[Atom]) -> list[Fi
     Parameters
     ----------
     weights
-        [profile, symbol, logic, direction, weight, net]; a cash row has symbol CASH, no direction and net 0.
+        [engine, profile, symbol, logic, direction, weight, net]; a cash row has symbol CASH, no direction and net 0.
     atoms
         The atoms that passed `directional_sign_test`; a weight on any other has no tested stream.
 
@@ -74,24 +74,24 @@ def optimised_sign_test(weights: pl.DataFrame, atoms: Sequence[Atom]) -> list[Fi
         return [_error("NO_ATOMS", "", "expected weights to check, found no row")]
     tested = {(atom.symbol, atom.logic, atom.direction) for atom in atoms}
     findings: list[Finding] = []
-    for profile, symbol, logic, direction, weight, net in weights.select(_WEIGHT_COLUMNS).iter_rows():
-        found = f"{profile}: {symbol}: weight {weight!r}, net {net!r}"
+    for engine, profile, symbol, logic, direction, weight, net in weights.select(_WEIGHT_COLUMNS).iter_rows():
+        found = f"{engine}/{profile}: {symbol}: weight {weight!r}, net {net!r}"
         if symbol == CASH:
             sign, code = 0, "OPTIMIZER_NOT_NORMALIZED"
         elif (symbol, logic, direction) in tested:
             sign, code = sign_of(direction), "LONG_MISMATCH" if direction == "LONG" else "SHORT_NOT_INVERTED"
         else:
-            text = f"{profile}: expected weights on tested atoms only, found {symbol} {logic} {direction}"
+            text = f"{engine}/{profile}: expected weights on tested atoms only, found {symbol} {logic} {direction}"
             findings.append(_error("MISSING_SYNTHETIC", symbol, text))
             continue
         if weight is None or not isfinite(weight) or weight < 0:
             findings.append(_error(code, symbol, f"{found}: expected a finite weight >= 0 in synthetic space"))
         elif net != weight * sign:
             findings.append(_error(code, symbol, f"{found}: expected net {weight * sign!r}"))
-    for (profile,), rows in weights.group_by("profile", maintain_order=True):
+    for (engine, profile), rows in weights.group_by("engine", "profile", maintain_order=True):
         total = float(rows["weight"].fill_null(float("nan")).to_numpy().sum())
         if not abs(total - 1.0) <= NORMALISATION_TOLERANCE:
-            message = f"{profile}: expected weights with cash to sum to 1, found {total!r}"
+            message = f"{engine}/{profile}: expected weights with cash to sum to 1, found {total!r}"
             findings.append(_error("OPTIMIZER_NOT_NORMALIZED", "", message))
     return findings
 

@@ -13,10 +13,11 @@ from sleevegraph.risk_profiles.solution import Status
 
 WEIGHTED = ("native", "fallback")
 """Statuses with weights of assets, to which the cap applies."""
-IN_CASH = ("rejected", "cash")
+IN_CASH = ("rejected", "failed")
 """Statuses that hold the one row CASH with weight 1."""
 WITHOUT_ANSWER = ("failed", "unavailable")
-STATUSES = (*get_args(Status), "cash")
+STATUSES = get_args(Status)
+CERTIFIED, DEGRADED = "CERTIFIED", "DEGRADED"
 CASH = "CASH"
 TOLERANCE = 1e-9
 
@@ -62,7 +63,7 @@ def certification(cells: pl.DataFrame, findings: Sequence[Finding]) -> tuple[str
             reasons.append(f"native/{profile}: no cell")
         reasons += sorted({f"native/{profile}: {r['status']}: {r['reason']}" for r in rows if r["status"] != "native"})
     reasons += [f"{f.code} {f.symbol}: {f.message}" for f in findings if f.level == "ERROR"]
-    return ("DEGRADED" if reasons else "CERTIFIED"), reasons
+    return (DEGRADED if reasons else CERTIFIED), reasons
 
 
 def _by_cell(cells: pl.DataFrame) -> dict[Cell, list[dict[str, object]]]:

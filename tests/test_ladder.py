@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sleevegraph.risk_profiles.ladder import RECIPES, climb, verified
-from sleevegraph.risk_profiles.problem import Attempt, Problem
+from sleevegraph.engines.problem import Attempt, Problem
 from tests.windows import assert_sound, window
 
 N = 6

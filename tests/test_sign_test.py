@@ -19,12 +19,12 @@ RAW = pl.DataFrame({"date": DATES, X: [0.1, -0.2, None, 0.0, 2.0], Y: [0.1, -0.2
 SYNTHETIC = pl.DataFrame({"date": DATES, LONG.id: RAW[X], SHORT.id: [-0.1, 0.2, None, 0.0, -1.0]})
 CLEAN = pl.DataFrame(
     [
-        ("hrp", X, "rating_all", "LONG", 0.25, 0.25),
-        ("hrp", Y, "rating_all", "SHORT", 0.75, -0.75),
-        ("market", X, "rating_all", "LONG", 0.4, 0.4),
-        ("market", "CASH", None, None, 0.6, 0.0),
+        ("native", "hrp", X, "rating_all", "LONG", 0.25, 0.25),
+        ("native", "hrp", Y, "rating_all", "SHORT", 0.75, -0.75),
+        ("native", "market", X, "rating_all", "LONG", 0.4, 0.4),
+        ("native", "market", "CASH", None, None, 0.6, 0.0),
     ],
-    schema=["profile", "symbol", "logic", "direction", "weight", "net"],
+    schema=["engine", "profile", "symbol", "logic", "direction", "weight", "net"],
     orient="row",
 )
 

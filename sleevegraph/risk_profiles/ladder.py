@@ -1,117 +1,72 @@
-"""Try recipes in turn until one gives weights that stand verification; each failed one leaves its reason."""
+"""Try recipes of one engine in turn until one gives weights that stand verification; each failed one leaves its reason."""
 
-from collections.abc import Callable, Mapping
-
-import numpy as np
-
-from sleevegraph.panel import Floats
-from sleevegraph.projection import project_bounded_simplex
-from sleevegraph.risk_profiles.closed_form import barbell, equal_weight, hrp, inverse_volatility
-from sleevegraph.risk_profiles.convex import max_sharpe, min_variance
-from sleevegraph.risk_profiles.problem import Attempt, Problem
-from sleevegraph.risk_profiles.risk_parity import risk_parity
+from sleevegraph.engines.problem import Attempt, Problem
+from sleevegraph.engines.protocol import SOLVED, Engine
+from sleevegraph.risk_profiles.recipes import barbell, equal_weight, inverse_volatility
 from sleevegraph.risk_profiles.solution import Solution, solved, unsolved
+from sleevegraph.risk_profiles.verification import CONSTRAINED, verified
 
-Recipe = Callable[[Problem], Attempt]
-
-RECIPES: dict[str, Recipe] = {
-    "hrp": hrp,
-    "min_variance": min_variance,
-    "max_sharpe": max_sharpe,
-    "risk_parity": risk_parity,
-    "barbell": barbell,
-    "inverse_volatility": inverse_volatility,
-    "equal_weight": equal_weight,
-}
 STAND_INS = ("min_variance", "hrp", "inverse_volatility", "equal_weight")
 BARBELL_STAND_INS = ("hrp", "inverse_volatility", "equal_weight")
 """A barbell is HRP with a tenth set aside, so HRP is nearest to it."""
-
-MAX_RESIDUAL = 1e-8
-MAX_SUM_ERROR, MAX_NEGATIVE, MAX_CAP_EXCESS = 1e-6, 1e-8, 1e-6
-"""What a solver may be off by before repair; more is a failure."""
-MAX_REPAIRED_ERROR = 1e-9
-ROUNDING = 1e-12
-CONSTRAINED = ("min_variance", "max_sharpe")
-"""Recipes that take the bounds as constraints; the weights of the others are projected on them."""
+ONE_POINT = 1e-11
+"""Bounds that leave less room than this leave one portfolio."""
 
 
-def climb(asked: str, problem: Problem, recipes: Mapping[str, Recipe] = RECIPES) -> Solution:
-    """Solve by the recipe asked for, else on a ridged covariance, else by what may stand in for it.
+def climb(asked: str, problem: Problem, engine: Engine) -> Solution:
+    """Solve as asked, else more tightly, else on a ridged covariance, else by what may stand in.
 
-    The answer is native only when the recipe asked for gave it on the problem as posed.
+    The answer is native only when the profile asked for was solved as asked, on the problem as posed. A profile for
+    which no rung gives weights has failed, with the reason of every rung.
     """
-    stand_ins = BARBELL_STAND_INS if asked == "barbell" else STAND_INS
-    rungs = [(asked, asked), ("ridge", asked), *((name, name) for name in stand_ins if name != asked)]
     reasons: list[str] = []
-    infeasible = False
-    for rung, name in rungs:
-        if rung == "ridge" and infeasible:
+    infeasible, ridged = False, None
+    for rung, name in _rungs(asked, engine):
+        if infeasible and rung in {"tighter", "ridge"}:
             continue
-        posed = problem.ridged() if rung == "ridge" else problem
-        attempt = recipes[name](posed)
+        if rung == "ridge":
+            ridged = ridged or problem.ridged()
+        posed = ridged if rung == "ridge" and ridged else problem
+        attempt = _attempt(name, posed, engine, tighter=rung == "tighter")
         infeasible = attempt.infeasible
-        weights, reason = verified(name, attempt, posed)
+        weights, residual, reason = verified(name, attempt, posed, engine)
         if weights is not None:
             reasons += [f"{rung} stands in"] if reasons else []
-            objective = problem.sharpe(weights) if name == "max_sharpe" else problem.variance(weights)
             return solved(
                 weights,
                 cap=problem.upper,
                 reason="; ".join(reasons),
                 rung=rung,
-                objective=objective,
-                residual=attempt.residual,
+                objective=problem.sharpe(weights) if name == "max_sharpe" else problem.variance(weights),
+                residual=residual,
             )
         reasons.append(f"{rung}: {reason}")
     return unsolved(len(problem.covariance), "failed", "; ".join(reasons))
 
 
-def verified(name: str, attempt: Attempt, problem: Problem) -> tuple[Floats | None, str]:
-    """Weights that satisfy every rule of a solve, or the rule that the attempt breaks."""
-    if attempt.weights is None:
-        return None, attempt.reason
-    reason = _solver_failure(name, attempt.weights, attempt.residual, problem)
-    if reason:
-        return None, reason
-    weights = _within_bounds(attempt.weights, problem)
-    if abs(float(weights.sum()) - 1.0) > MAX_REPAIRED_ERROR:
-        return None, f"weights add to {weights.sum():.12g} after repair, expected 1"
-    if _worse_than_equal_weight(name, weights, problem):
-        return None, "objective worse than that of equal weight"
-    return weights, ""
+def _rungs(asked: str, engine: Engine) -> list[tuple[str, str]]:
+    """(rung, profile) in the order in which they are tried, without what the engine does not support."""
+    stand_ins = BARBELL_STAND_INS if asked == "barbell" else STAND_INS
+    possible = [name for name in stand_ins if name not in SOLVED or name in engine.profiles]
+    return [(asked, asked), ("tighter", asked), ("ridge", asked), *((name, name) for name in possible if name != asked)]
 
 
-def _solver_failure(name: str, weights: Floats, residual: float, problem: Problem) -> str:
-    if not np.isfinite(weights).all():
-        return "weights are not finite"
-    if not residual <= MAX_RESIDUAL:
-        return f"residual {residual:.1e}, expected at most {MAX_RESIDUAL:g}"
-    if abs(float(weights.sum()) - 1.0) > MAX_SUM_ERROR:
-        return f"weights add to {weights.sum():.9g}, expected 1"
-    if weights.min() < -MAX_NEGATIVE:
-        return f"weight {weights.min():.3g} is negative"
-    if name in CONSTRAINED and weights.max() > problem.upper + MAX_CAP_EXCESS:
-        return f"weight {weights.max():.9g} is above the cap {problem.upper:g}"
-    return ""
+def _attempt(name: str, problem: Problem, engine: Engine, *, tighter: bool) -> Attempt:
+    if name == "equal_weight" or (name in CONSTRAINED and _one_point(problem)):
+        return equal_weight(problem)
+    if name == "inverse_volatility":
+        return inverse_volatility(problem)
+    if name == "max_sharpe" and problem.largest_mean <= problem.mean_rounding:
+        reason = f"no portfolio within the bounds has a positive mean (best {problem.largest_mean:.2g})"
+        return Attempt(reason=f"infeasible: {reason}", infeasible=True)
+    try:
+        if name == "barbell":
+            return barbell(problem, lambda core: engine.attempt("hrp", core, tighter=tighter))
+        return engine.attempt(name, problem, tighter=tighter)
+    except Exception as error:  # noqa: BLE001 - whatever a solver raises is the reason why it failed
+        return Attempt(reason=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
 
 
-def _within_bounds(weights: Floats, problem: Problem) -> Floats:
-    clipped: Floats = np.clip(weights, problem.lower, problem.upper)
-    if np.abs(clipped - weights).max() > ROUNDING:
-        return project_bounded_simplex(weights, problem.lower, problem.upper)
-    # Only rounding is off: weights on a bound stay exactly there, the others share the error of the sum.
-    free = (clipped > problem.lower) & (clipped < problem.upper)
-    clipped[free] -= (clipped.sum() - 1.0) / max(int(free.sum()), 1)
-    return np.asarray(np.clip(clipped, problem.lower, problem.upper), dtype=np.float64)
-
-
-def _worse_than_equal_weight(name: str, weights: Floats, problem: Problem) -> bool:
-    equal = np.full(len(weights), 1.0 / len(weights))
-    if name == "min_variance":
-        rounding = ROUNDING * float(np.trace(problem.covariance)) / len(weights)
-        return problem.variance(weights) > problem.variance(equal) * (1.0 + MAX_REPAIRED_ERROR) + rounding
-    if name == "max_sharpe":
-        bar = problem.sharpe(equal)
-        return problem.sharpe(weights) < bar - MAX_REPAIRED_ERROR * abs(bar)
-    return False
+def _one_point(problem: Problem) -> bool:
+    N = len(problem.covariance)
+    return N * problem.upper <= 1.0 + ONE_POINT or N * problem.lower >= 1.0 - ONE_POINT

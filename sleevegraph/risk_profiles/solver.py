@@ -1,20 +1,21 @@
-"""From returns to weights under one risk profile: the only door to the recipes."""
+"""From returns to weights under one risk profile by one engine: the only door to the solvers."""
 
 from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from sleevegraph.covariance import estimate_covariance
+from sleevegraph.covariance import asked_and_sample
+from sleevegraph.engines.problem import Problem, times
+from sleevegraph.engines.protocol import SOLVED, Engine
+from sleevegraph.engines.registry import engine_named
 from sleevegraph.errors import ConfigurationError
 from sleevegraph.manifest import RISK_PROFILES, Covariance
 from sleevegraph.panel import Floats
 from sleevegraph.projection import SUM_TOLERANCE
 from sleevegraph.risk_profiles.ladder import climb
-from sleevegraph.risk_profiles.problem import Problem
 from sleevegraph.risk_profiles.solution import Solution, solved, unsolved
 
-ENGINES = ("native",)
 EQUALLY_WEIGHTED = ("equal_weight", "market", "benchmark")
 """Profiles that need finite returns, but neither a covariance nor variance."""
 
@@ -47,11 +48,11 @@ def solve(
     returns
         Synthetic returns (T, N), finite.
     engine
-        "native".
+        The name of an installed engine.
     cap
         Largest weight; max(cap, 1 / N) applies.
     covariance
-        "sample" or "ledoit_wolf". Correlation distances are those of the sample.
+        "sample" or "ledoit_wolf", the same matrix for every engine. Correlation distances are those of the sample.
     lower
         Smallest weight; with it, cap is not widened to 1 / N.
 
@@ -59,32 +60,69 @@ def solve(
     -------
     Solution
         `rejected` for returns that are not a finite non-empty matrix, and, where the profile looks at risk,
-        for a single observation or a column without variance.
+        for a single observation or a column without variance; `unavailable` where the engine cannot be imported and
+        `unsupported` where it has no such recipe.
 
     Raises
     ------
     ConfigurationError
         For an unknown profile, engine or covariance, and for bounds that no weights satisfy.
     """
-    _require_settings(profile, engine, cap, covariance, lower)
+    _require_settings(profile, cap, covariance, lower)
+    solver = engine_named(engine)
     matrix, reason = _finite_matrix(returns)
     N = matrix.shape[1]
     if reason:
         return unsolved(N, "rejected", reason)
     _require_feasible(N, cap, lower)
-    upper = max(cap, 1.0 / N)
     if N == 1 or profile in EQUALLY_WEIGHTED:
-        return _equally_weighted(profile, matrix, upper)
-    reason = _without_risk(matrix)
+        return equally_weighted(profile, matrix, max(cap, 1.0 / N))
+    posed = pose(matrix, cap=cap, covariance=covariance, lower=lower)
+    return unsolved(N, "rejected", posed) if isinstance(posed, str) else solve_posed(profile, posed, solver)
+
+
+def pose(returns: npt.ArrayLike, *, cap: float, covariance: str, lower: float = 0.0) -> Problem | str:
+    """One window as a problem that every engine can be given, or why nobody can solve it."""
+    matrix, reason = _finite_matrix(returns)
     if reason:
-        return unsolved(N, "rejected", reason)
-    return climb(profile, Problem(matrix, estimate_covariance(matrix, covariance), lower, upper))
+        return reason
+    T, N = matrix.shape
+    if T < MIN_OBSERVATIONS:
+        return f"expected at least {MIN_OBSERVATIONS} observations, found {T}"
+    asked, sample = asked_and_sample(matrix, covariance)
+    reason = _without_risk(matrix, sample.diagonal())
+    return reason or Problem(matrix, asked, lower, max(cap, 1.0 / N), sample)
 
 
-def _require_settings(profile: str, engine: str, cap: float, covariance: str, lower: float) -> None:
+def solve_posed(profile: str, problem: Problem, engine: Engine) -> Solution:
+    """Solve one of the profiles that look at risk by one engine, whose status says how that went."""
+    N = len(problem.covariance)
+    reason = unsupported(profile, engine)
+    if reason:
+        return unsolved(N, "unsupported", reason)
+    try:
+        engine.load()
+    except ImportError as error:
+        return unsolved(N, "unavailable", f"{error}; {install_hint(engine)}")
+    return climb(profile, problem, engine)
+
+
+def unsupported(profile: str, engine: Engine) -> str:
+    """Why the engine has no such recipe, or an empty string: a barbell is a recipe over its hrp."""
+    needed = "hrp" if profile == "barbell" else profile
+    if needed not in SOLVED or needed in engine.profiles:
+        return ""
+    return f"{engine.name} has no {needed}; it has {', '.join(sorted(engine.profiles))}"
+
+
+def install_hint(engine: Engine) -> str:
+    """What to do where an engine cannot be imported."""
+    return f"install {engine.requirement} (pip install {engine.requirement}) or take {engine.name} out of risk.engines"
+
+
+def _require_settings(profile: str, cap: float, covariance: str, lower: float) -> None:
     for key, found, known in (
         ("profile", profile, RISK_PROFILES),
-        ("engine", engine, ENGINES),
         ("covariance", covariance, get_args(Covariance)),
     ):
         if found not in known:
@@ -112,33 +150,38 @@ def _finite_matrix(returns: npt.ArrayLike) -> tuple[Floats, str]:
         return np.empty((0, 0)), f"expected a (T, N) matrix, found shape {matrix.shape}"
     if matrix.size == 0:
         return matrix, f"expected observations of assets, found shape {matrix.shape}"
-    bad = np.flatnonzero(~(np.abs(matrix) <= MAX_RETURN).all(axis=0))
-    if len(bad):
+    if not max(float(matrix.max()), -float(matrix.min())) <= MAX_RETURN:
+        bad = np.flatnonzero(~(np.abs(matrix) <= MAX_RETURN).all(axis=0))
         return matrix, f"non-finite returns in {len(bad)} columns, first {bad[0]}"
     return matrix, ""
 
 
-def _without_risk(matrix: Floats) -> str:
-    if len(matrix) < MIN_OBSERVATIONS:
-        return f"expected at least {MIN_OBSERVATIONS} observations, found {len(matrix)}"
-    variance = matrix.var(axis=0, ddof=1)
-    constant = (RELATIVE_CONSTANT * np.abs(matrix).max(axis=0)) ** 2
-    floor = max(RELATIVE_VARIANCE_FLOOR * float(np.median(variance)), MIN_VARIANCE)
-    flat = np.flatnonzero(variance <= np.maximum(constant, floor))
-    if len(flat):
-        return f"zero variance in {len(flat)} columns, first {flat[0]} ({variance[flat[0]]:.2g})"
+def _without_risk(matrix: Floats, variance: Floats) -> str:
+    ordered = np.sort(variance)
+    median = 0.5 * float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2])
+    constant = (RELATIVE_CONSTANT * np.maximum(matrix.max(axis=0), -matrix.min(axis=0))) ** 2
+    floor = max(RELATIVE_VARIANCE_FLOOR * median, MIN_VARIANCE)
+    flat = variance <= np.maximum(constant, floor)
+    if flat.any():
+        first = int(flat.argmax())
+        return f"zero variance in {int(flat.sum())} columns, first {first} ({variance[first]:.2g})"
     return ""
 
 
-def _equally_weighted(profile: str, matrix: Floats, upper: float) -> Solution:
-    N = matrix.shape[1]
+def equally_weighted(profile: str, matrix: Floats, upper: float) -> Solution:
+    """1 / N, with the variance that it had where there is more than one observation."""
+    T, N = matrix.shape
     weights = np.full(N, 1.0 / N)
-    enough = len(matrix) >= MIN_OBSERVATIONS
     return solved(
         weights,
         cap=upper,
         reason="",
         rung="equal_weight" if profile in EQUALLY_WEIGHTED else profile,
-        objective=float(np.var(matrix @ weights, ddof=1)) if enough else float("nan"),
+        objective=_variance(times(matrix, weights)) if T >= MIN_OBSERVATIONS else float("nan"),
         residual=0.0,
     )
+
+
+def _variance(values: Floats) -> float:
+    centred = values - values.sum() / len(values)
+    return float((centred * centred).sum()) / (len(values) - 1)

@@ -1,0 +1,176 @@
+"""Group sleeves: the tournament of engines, and the weights that come of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import dagster as dg
+import polars as pl
+
+from assets.grid import PREVIOUS
+from assets.keys import CELLS_CHECKS, STREAMS_CHECKS, eligible, key, stage
+from assets.market import UNIVERSE
+from assets.partitioned import Compute, Partition, blocked, grid_asset, rules_of
+from assets.solver_pictures import status_picture, weights_over_time_picture
+from resources.lake import Status
+from resources.solver_pool import Pending, submit, unavailable
+from resources.store import Store
+from sleevegraph import risk_weights as weights_rule
+from sleevegraph import solver_cells as cells_rule
+from sleevegraph.calendar import STEP_DAYS
+from sleevegraph.errors import SleevegraphError
+from sleevegraph.manifest import MarketProfile, SleeveProfile
+from sleevegraph.synthesis import wide_streams
+
+SOLVING = ("engines", "engine_of_record", "covariance", "cluster_cap", "time_limit_seconds")
+LOOKS_BACK = 24
+"""Windows within which a turnover limit finds the previous weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """One rebalance whose solves were handed to the pool."""
+
+    tournament: cells_rule.Tournament
+    pending: Sequence[Pending]
+    rows_lost: int
+
+    def partition(self) -> Partition:
+        """Wait for every solve and account for every cell."""
+        outcomes = {(p.task.engine, p.task.profile): p.outcome() for p in self.pending}
+        frame = cells_rule.cells_frame(self.tournament, outcomes)
+        return Partition(frame, {**_figures(frame), "rows_lost": self.rows_lost})
+
+
+def solver_cells_asset(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefinition:
+    """One row per expected (engine, risk profile)."""
+    path, upstream = stage(sleeve.name, "solver_cells"), stage(sleeve.name, "synthetic_returns")
+
+    def prepare(store: Store, days: Sequence[date]) -> Compute:
+        # Every window of the range is posed first, so that the processes never wait for one another.
+        missing = unavailable(sleeve.risk.engines)
+        entered = {at: _entered(store, sleeve, market, at, missing) for at in days}
+
+        def compute(at: date) -> Partition:
+            found = entered.pop(at)
+            if isinstance(found, SleevegraphError):
+                raise found
+            return found.partition() if isinstance(found, Entered) else found
+
+        return compute
+
+    return grid_asset(
+        path,
+        "sleeves",
+        cells_rule.SCHEMA,
+        [key(UNIVERSE), key(stage(sleeve.name, "winners")), key(upstream)],
+        prepare,
+        description="Every (engine, risk profile) of the manifest: solved, or why not.",
+        rules={
+            **rules_of(sleeve.risk, *SOLVING),
+            **rules_of(sleeve, "logic", "direction", "selection.train_days"),
+            **rules_of(market, "benchmark_symbols"),
+        },
+        owner=sleeve.owner,
+        picture=lambda lake, partition: status_picture(lake, path, partition),
+        telemetry=cells_rule.TELEMETRY,
+    )
+
+
+def _entered(
+    store: Store, sleeve: SleeveProfile, market: MarketProfile, at: date, missing: Mapping[str, str]
+) -> Entered | Partition | SleevegraphError:
+    try:
+        return _enter(store, sleeve, market, at, missing)
+    except SleevegraphError as error:
+        return error  # raised when its own date is computed: the dates before it are stored first
+
+
+def _enter(
+    store: Store, sleeve: SleeveProfile, market: MarketProfile, at: date, missing: Mapping[str, str]
+) -> Entered | Partition:
+    upstream = stage(sleeve.name, "synthetic_returns")
+    refusal = store.receipts.refusal(upstream, STREAMS_CHECKS, str(at))
+    standing, reason = store.lake.standing(upstream, str(at))
+    if refusal or standing is Status.BLOCKED:
+        return blocked(refusal or reason)
+    if standing is Status.CASH:
+        frame = cells_rule.cash_cells(sleeve, reason)
+        return Partition(frame, _figures(frame), status=standing, reason=reason)
+    atoms, synthetic = wide_streams(store.lake.read(upstream, str(at)))
+    held = set(store.lake.read(stage(sleeve.name, "winners"), str(at)).filter("winner")["symbol"])
+    winners = [atom for atom in atoms if atom.symbol in held]
+    tournament = cells_rule.enter(
+        synthetic,
+        winners=winners,
+        market=[atom.symbol for atom in atoms if atom.symbol in market.benchmark_symbols],
+        benchmark=eligible(store, at)["symbol"].to_list(),
+        sleeve=sleeve,
+        unavailable=missing,
+    )
+    joint = synthetic.select(atom.id for atom in winners).drop_nulls().height
+    return Entered(tournament, submit(list(tournament.tasks.values())), synthetic.height - joint)
+
+
+def _figures(cells: pl.DataFrame) -> dict[str, object]:
+    by_engine = {
+        str(engine): dict(rows["status"].value_counts(sort=True).iter_rows())
+        for (engine,), rows in cells.group_by("engine", maintain_order=True)
+    }
+    unsolved = cells.filter(~pl.col("status").is_in(["native", "unsupported", "rejected"]))
+    why = {
+        f"{engine}/{profile}": text for engine, profile, text in unsolved.select("engine", "profile", "reason").rows()
+    }
+    return {
+        "cells": by_engine,
+        "solve_ms": round(float(cells["solve_ms"].sum()), 1),
+        **({"not_native": why} if why else {}),
+    }
+
+
+def risk_weights_asset(sleeve: SleeveProfile) -> dg.AssetsDefinition:
+    """The weights of every cell, asset by asset."""
+    path, upstream = stage(sleeve.name, "risk_weights"), stage(sleeve.name, "solver_cells")
+    limited = sleeve.risk.turnover_limit is not None
+
+    def prepare(store: Store, days: Sequence[date]) -> Compute:
+        del days
+
+        def compute(at: date) -> Partition:
+            refusal = store.receipts.refusal(upstream, CELLS_CHECKS, str(at))
+            standing, reason = store.lake.standing(upstream, str(at))
+            if refusal or standing is Status.BLOCKED:
+                return blocked(refusal or reason)
+            before = _previous_books(store, sleeve, at) if limited else None
+            frame = weights_rule.risk_weights(store.lake.read(upstream, str(at)), sleeve, before)
+            largest = {"turnover": frame["turnover"].max()} if limited else {}
+            return Partition(frame, {"assets": frame["symbol"].n_unique(), **largest}, standing, reason)
+
+        return compute
+
+    before = [dg.AssetDep(key(path), partition_mapping=PREVIOUS)] if limited else []
+    return grid_asset(
+        path,
+        "sleeves",
+        weights_rule.SCHEMA,
+        [key(upstream), *before],
+        prepare,
+        description="Weights of the eight risk profiles in synthetic space, and the physical net weights.",
+        rules=rules_of(sleeve, "logic", "direction", "risk.turnover_limit"),
+        owner=sleeve.owner,
+        picture=lambda lake, partition: weights_over_time_picture(lake, path, partition, sleeve.risk.engine_of_record),
+    )
+
+
+def _previous_books(
+    store: Store, sleeve: SleeveProfile, at: date
+) -> Mapping[cells_rule.Cell, weights_rule.Book] | None:
+    """The newest earlier weights that were not blocked; None at the first rebalance."""
+    path = stage(sleeve.name, "risk_weights")
+    oldest = at.toordinal() - LOOKS_BACK * STEP_DAYS
+    for earlier in reversed(store.lake.partitions(path)):
+        if earlier < str(at) and date.fromisoformat(earlier).toordinal() >= oldest:
+            status, _ = store.lake.standing(path, earlier)
+            if status is not Status.BLOCKED:
+                return weights_rule.books(store.lake.read(path, earlier))
+    return None

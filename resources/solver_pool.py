@@ -1,0 +1,143 @@
+"""Solvers in processes of their own: one BLAS thread each, ended when they hang, and no crash that takes a run along."""
+
+import atexit
+import contextlib
+import io
+import multiprocessing
+import os
+import signal
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+
+from pebble import ProcessExpired, ProcessPool
+from threadpoolctl import threadpool_limits
+
+from sleevegraph.engines.problem import Problem
+from sleevegraph.engines.registry import engine_named
+from sleevegraph.risk_profiles.solution import Solution, unsolved
+from sleevegraph.risk_profiles.solver import install_hint, solve_posed
+from sleevegraph.solver_cells import Outcome, Task
+
+IMPORT_SECONDS = 120.0
+"""Beyond the time limit of a solve: what importing an engine may take in a new process."""
+MAX_PROCESSES = 4
+"""Each may import several engines, of up to 340 MB."""
+
+Answer = tuple[Solution, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A solve that was handed to a process."""
+
+    task: Task
+    future: "Future[Answer]"
+
+    def outcome(self) -> Outcome:
+        """Wait for the answer; a process that was ended or died is a failure with its reason."""
+        try:
+            solution, milliseconds = self.future.result()
+        except (FutureTimeoutError, ProcessExpired) as error:
+            reason = _why_ended(error, self.task.time_limit)
+            return Outcome(unsolved(len(self.task.problem.covariance), "failed", reason), None)
+        return Outcome(solution, milliseconds)
+
+
+def submit(tasks: Sequence[Task]) -> list[Pending]:
+    """Hand every task to the pool, in order."""
+    return [
+        Pending(
+            task,
+            _pool().schedule(
+                _solve,
+                args=(task.engine, task.profile, task.problem, task.time_limit),
+                timeout=task.time_limit + IMPORT_SECONDS,
+            ),
+        )
+        for task in tasks
+    ]
+
+
+def unavailable(engines: Sequence[str]) -> dict[str, str]:
+    """By engine that cannot be imported the reason, with what to install."""
+    found = {}
+    for name in engines:
+        error = _missing_module(engine_named(name).module) or _import_error(name)
+        if error:
+            found[name] = f"{error}; {install_hint(engine_named(name))}"
+    return found
+
+
+def _missing_module(module: str) -> str:
+    try:
+        missing = bool(module) and find_spec(module) is None
+    except ImportError as error:
+        return str(error)
+    return f"No module named {module!r}" if missing else ""
+
+
+def _import_error(name: str) -> str:
+    """Import the engine where it will solve: in a process of the pool."""
+    try:
+        return str(_pool().schedule(_load, args=(name,), timeout=IMPORT_SECONDS).result())
+    except (FutureTimeoutError, ProcessExpired) as error:
+        return f"importing it {_why_ended(error, IMPORT_SECONDS)}"
+
+
+def _why_ended(error: Exception, limit: float) -> str:
+    code = error.exitcode if isinstance(error, ProcessExpired) else -signal.SIGALRM
+    if code == -signal.SIGALRM:
+        return f"timeout: no answer within {limit:g} s, its process was ended"
+    return f"died: its process ended with exit code {code}"
+
+
+@cache
+def _pool() -> ProcessPool:
+    """One pool for the life of this process."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["sleevegraph.risk_profiles.solver"])
+    pool = ProcessPool(max_workers=min(_cores(), MAX_PROCESSES), context=context)
+    atexit.register(pool.stop)
+    return pool
+
+
+def _cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _load(name: str) -> str:
+    with _quiet():
+        try:
+            engine_named(name).load()
+        except ImportError as error:
+            return str(error) or type(error).__name__
+    return ""
+
+
+def _solve(name: str, profile: str, problem: Problem, limit: float) -> Answer:
+    with _quiet(), threadpool_limits(limits=1):
+        engine = engine_named(name)
+        engine.load()
+        # The kernel ends this process when the time is over, even where a solver never returns to Python.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, limit)
+        began = time.perf_counter()
+        solution = solve_posed(profile, problem, engine)
+        milliseconds = 1e3 * (time.perf_counter() - began)
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+    return solution, milliseconds
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what solvers print out of the run's log: what they say of themselves does not count."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield

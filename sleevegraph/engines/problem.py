@@ -1,0 +1,109 @@
+"""What an engine is given and what it gives back."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sleevegraph.covariance import correlation_distance, distance_of
+from sleevegraph.panel import Floats
+
+RIDGE = 1e-8
+"""Relative to the mean variance: an absolute ridge would swamp a pegged asset."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Finite returns (T, N) with T, N >= 2, their covariance (N, N) without a zero variance, feasible bounds.
+
+    What several risk profiles of one window need is computed once, when first asked for.
+    """
+
+    returns: Floats
+    covariance: Floats
+    lower: float
+    upper: float
+    sample: Floats | None = None
+    """Sample covariance (N, N) of `returns`, where it is known already."""
+
+    @cached_property
+    def mean(self) -> Floats:
+        """Mean return (N,) per observation."""
+        return np.asarray(self.returns.mean(axis=0), dtype=np.float64)
+
+    @cached_property
+    def volatility(self) -> Floats:
+        """Standard deviation (N,) under `covariance`."""
+        return np.asarray(np.sqrt(self.covariance.diagonal()), dtype=np.float64)
+
+    @cached_property
+    def mean_variance(self) -> float:
+        """Mean of the variances under `covariance`."""
+        return float(self.covariance.trace()) / len(self.covariance)
+
+    @cached_property
+    def correlation(self) -> Floats:
+        """Correlation matrix (N, N) of `covariance`."""
+        return self.covariance / (self.volatility[:, None] * self.volatility)
+
+    @cached_property
+    def distance(self) -> Floats:
+        """Condensed correlation distance of the returns."""
+        return correlation_distance(self.returns) if self.sample is None else distance_of(self.sample)
+
+    @cached_property
+    def largest_mean(self) -> float:
+        """The largest mean of a portfolio within the bounds: the best assets filled to the cap, in turn."""
+        N, room = len(self.mean), self.upper - self.lower
+        left = 1.0 - self.lower * N - room * np.arange(N)
+        filled = self.lower + np.minimum(np.maximum(left, 0.0), room)
+        return float((np.sort(self.mean)[::-1] * filled).sum())
+
+    @cached_property
+    def mean_rounding(self) -> float:
+        """The rounding error of a mean: a smaller one has no sign."""
+        return float(np.finfo(np.float64).eps * max(self.returns.max(), -self.returns.min()))
+
+    def ridged(self) -> "Problem":
+        """The same problem with RIDGE x mean variance added to the diagonal of the covariance."""
+        return replace(self, covariance=self.covariance + np.eye(len(self.covariance)) * (RIDGE * self.mean_variance))
+
+    def of(self, assets: NDArray[np.intp]) -> "Problem":
+        """The same problem with some of the assets only; every entry of its matrices keeps its bits."""
+        sample = self.sample
+        return replace(
+            self,
+            returns=self.returns.take(assets, axis=1),
+            covariance=_of(self.covariance, assets),
+            sample=None if sample is None else _of(sample, assets),
+        )
+
+    def variance(self, weights: Floats) -> float:
+        """Variance of the portfolio, not below zero."""
+        return max(float((weights * times(self.covariance, weights)).sum()), 0.0)
+
+    def sharpe(self, weights: Floats) -> float:
+        """Mean over standard deviation, per observation; infinite without risk."""
+        mean = float((self.mean * weights).sum())
+        variance = self.variance(weights)
+        return mean / variance**0.5 if variance > 0.0 else float(np.copysign(np.inf, mean))
+
+
+def times(matrix: Floats, vector: Floats) -> Floats:
+    """Matrix times vector without BLAS, so that no number of threads changes its bits."""
+    return np.asarray(np.einsum("ij,j->i", matrix, vector), dtype=np.float64)
+
+
+def _of(matrix: Floats, assets: NDArray[np.intp]) -> Floats:
+    return matrix.take(assets, axis=0).take(assets, axis=1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attempt:
+    """What an engine made of a problem: weights (N,), or the reason why not. Nothing else it says is believed."""
+
+    weights: Floats | None = None
+    reason: str = ""
+    infeasible: bool = False
+    """The recipe does not apply to these data, so that another numerical treatment would not help."""

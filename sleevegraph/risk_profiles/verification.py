@@ -1,0 +1,103 @@
+"""What any engine's weights must satisfy before they count: nothing that an engine says of itself is believed."""
+
+from math import isfinite
+
+import numpy as np
+
+from sleevegraph.engines.problem import Attempt, Problem
+from sleevegraph.engines.protocol import Engine
+from sleevegraph.engines.residuals import residual_of
+from sleevegraph.panel import Floats
+from sleevegraph.projection import project_bounded_simplex
+
+MAX_SUM_ERROR, MAX_NEGATIVE, MAX_CAP_EXCESS = 1e-6, 1e-8, 1e-6
+"""What a solver may be off by before repair; more is a failure."""
+MAX_REPAIRED_ERROR = 1e-9
+ROUNDING = 1e-12
+CONSTRAINED = ("min_variance", "max_sharpe")
+"""Profiles that take the bounds as constraints; the weights of the others are projected on them."""
+
+Verdict = tuple[Floats | None, float, str]
+
+
+def verified(name: str, attempt: Attempt, problem: Problem, engine: Engine) -> Verdict:
+    """Weights that satisfy every rule of a solve and their residual, or the rule that the attempt breaks."""
+    if attempt.weights is None:
+        return _broken(attempt.reason or "no weights and no reason")
+    weights, reason = _as_solved(name, attempt.weights, problem)
+    if reason:
+        return _broken(reason)
+    constrained = name in CONSTRAINED
+    if constrained and engine.dust:
+        weights = _without_dust(weights, problem, engine.dust)
+    bounded = _within_bounds(weights, problem)
+    if abs(float(bounded.sum()) - 1.0) > MAX_REPAIRED_ERROR:
+        return _broken(f"weights add to {bounded.sum():.12g} after repair, expected 1")
+    if name == "max_sharpe":
+        mean = float((problem.mean * bounded).sum())
+        if mean <= 0.0:
+            return _broken(f"weights of negative mean {mean:.2g}: noise, no largest ratio")
+    residual = residual_of(name, bounded if constrained else weights, problem)
+    if not residual <= engine.max_residual:
+        return _broken(f"residual {residual:.1e}, expected at most {engine.max_residual:g}")
+    if _worse_than_equal_weight(name, bounded, problem):
+        return _broken("objective worse than that of equal weight")
+    return bounded, residual, ""
+
+
+def _broken(reason: str) -> Verdict:
+    return None, float("nan"), reason
+
+
+def _as_solved(name: str, found: object, problem: Problem) -> tuple[Floats, str]:
+    """The weights as the engine gave them, and the first rule that they break before any repair."""
+    N = len(problem.covariance)
+    try:
+        weights = np.array(found, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        return np.empty(0), f"weights are not numbers: {error}"
+    if weights.shape != (N,):
+        return weights, f"expected {N} weights, found shape {weights.shape}"
+    total, smallest, largest = float(weights.sum()), float(weights.min()), float(weights.max())
+    if not (isfinite(smallest) and isfinite(largest)):
+        return weights, f"{int((~np.isfinite(weights)).sum())} of {N} weights are not finite"
+    if not abs(total - 1.0) <= MAX_SUM_ERROR:
+        return weights, f"weights add to {total:.9g}, expected 1"
+    if smallest < -MAX_NEGATIVE:
+        return weights, f"weight {smallest:.3g} is negative"
+    if name in CONSTRAINED and largest > problem.upper + MAX_CAP_EXCESS:
+        return weights, f"weight {largest:.9g} is above the cap {problem.upper:g}"
+    return weights, ""
+
+
+def _without_dust(weights: Floats, problem: Problem, dust: float) -> Floats:
+    """Cut what an interior-point method leaves beside the bounds, and renormalise."""
+    cut = np.where(weights < problem.lower + dust, problem.lower, weights)
+    cut = np.where(cut > problem.upper - dust, problem.upper, cut)
+    free = (cut > problem.lower) & (cut < problem.upper)
+    if free.any():
+        cut[free] *= 1.0 + (1.0 - float(cut.sum())) / float(cut[free].sum())
+    return cut
+
+
+def _within_bounds(weights: Floats, problem: Problem) -> Floats:
+    lower, upper = problem.lower, problem.upper
+    excess = max(lower - float(weights.min()), float(weights.max()) - upper)
+    if excess > ROUNDING:
+        return project_bounded_simplex(weights, lower, upper)
+    # Only rounding is off: weights on a bound stay exactly there, the others share the error of the sum.
+    clipped = np.minimum(np.maximum(weights, lower), upper)
+    free = (clipped > lower) & (clipped < upper)
+    clipped[free] -= (clipped.sum() - 1.0) / max(np.count_nonzero(free), 1)
+    return np.asarray(np.minimum(np.maximum(clipped, lower), upper), dtype=np.float64)
+
+
+def _worse_than_equal_weight(name: str, weights: Floats, problem: Problem) -> bool:
+    equal = np.full(len(weights), 1.0 / len(weights))
+    if name == "min_variance":
+        rounding = ROUNDING * problem.mean_variance
+        return problem.variance(weights) > problem.variance(equal) * (1.0 + MAX_REPAIRED_ERROR) + rounding
+    if name == "max_sharpe":
+        bar = problem.sharpe(equal)
+        return problem.sharpe(weights) < bar - MAX_REPAIRED_ERROR * abs(bar)
+    return False
