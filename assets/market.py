@@ -7,7 +7,7 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from assets.partitioned import Compute, Partition, blocked, cash, grid_asset, inherited, rules_of
+from assets.partitioned import Compute, Partition, blocked, cash, grid_asset, inherited, rules_of, version_of
 from resources.lake import BARS, Lake
 from resources.store import Store
 from resources.warehouse import write_warehouse
@@ -37,7 +37,13 @@ def market_assets(market: MarketProfile) -> list[dg.AssetsDefinition]:
 
 
 def _daily_bars(market: MarketProfile) -> dg.AssetsDefinition:
-    @dg.asset(key=list(BARS), group_name="market", kinds={"polars", "parquet"}, owners=[f"team:{OWNER}"])
+    @dg.asset(
+        key=list(BARS),
+        group_name="market",
+        kinds={"polars", "parquet"},
+        owners=[f"team:{OWNER}"],
+        code_version=version_of(rules_of(market, "exchange")),
+    )
     def daily_bars(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeResult[None]:
         """Daily OHLCV bars of every symbol, merged into monthly files; the newest record of a bar wins."""
         try:
@@ -49,9 +55,20 @@ def _daily_bars(market: MarketProfile) -> dg.AssetsDefinition:
             raise dg.Failure(str(error), allow_retries=False) from error
         context.log.info("%s: %s added, %s revised", source.describe(), report.added, report.revised)
         metadata = _bars_metadata(store.lake, report.added, report.revised)
-        return dg.MaterializeResult(metadata={"source": source.describe(), **metadata})
+        return dg.MaterializeResult(
+            metadata={"source": source.describe(), **metadata},
+            data_version=_data_version(context, store.lake, restated=report.first_restated is not None),
+        )
 
     return daily_bars
+
+
+def _data_version(context: dg.AssetExecutionContext, lake: Lake, *, restated: bool) -> dg.DataVersion:
+    """A new version only when the past changed: bars that are merely appended make no stored rebalance stale."""
+    before = context.instance.get_latest_materialization_event(context.asset_key)
+    tags = before.asset_materialization.tags if before and before.asset_materialization else None
+    version = (tags or {}).get("dagster/data_version")
+    return dg.DataVersion(lake.bars_digest(date.max) if restated or version is None else version)
 
 
 def _bars_metadata(lake: Lake, added: int, revised: int) -> dict[str, object]:

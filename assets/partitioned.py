@@ -64,7 +64,7 @@ def grid_asset(
         backfill_policy=dg.BackfillPolicy.single_run(),
         deps=deps,
         description=description,
-        code_version=_version(rules),
+        code_version=version_of(rules),
         kinds={"polars", "parquet"},
         owners=[f"team:{owner}"],
         metadata={"dagster/column_schema": _column_schema(schema)},
@@ -134,7 +134,8 @@ def rules_of(profile: BaseModel, *keys: str) -> Rules:
     return {key: reduce(getitem, key.split("."), whole) for key in keys}
 
 
-def _version(rules: Rules) -> str:
+def version_of(rules: Rules) -> str:
+    """Code version of an asset that reads those values."""
     return sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -9,6 +9,7 @@ import polars as pl
 from assets.grid import PREVIOUS
 from assets.keys import BARS_CHECKS, WEIGHTS_CHECKS, atoms_of, eligible, key, stage
 from assets.market import RATINGS, UNIVERSE
+from assets.metadata import markdown_table
 from assets.partitioned import Compute, Partition, blocked, cash, grid_asset, inherited, rules_of
 from assets.pictures import equity_picture
 from assets.solvers import risk_weights_asset, solver_cells_asset
@@ -86,7 +87,7 @@ def _winners(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefinitio
             metadata = {
                 "winners": int(chosen.table["winner"].sum()),
                 "stage": chosen.stage,
-                "vetoes": dg.MetadataValue.md(_markdown(chosen.vetoes)),
+                "vetoes": markdown_table(chosen.vetoes),
                 "veto_defects": int(chosen.vetoes["defect"].is_not_null().sum()),
             }
             if chosen.sparse:
@@ -103,7 +104,7 @@ def _winners(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefinitio
         prepare,
         description="Scored, vetoed, clustered: the names the sleeve holds, and why every other name is not held.",
         rules={
-            **rules_of(sleeve, "logic", "direction", *SELECTING),
+            **rules_of(sleeve, "direction", *SELECTING),
             **rules_of(market, "benchmark_symbols"),
         },
         owner=sleeve.owner,
@@ -177,8 +178,3 @@ def _track_record(sleeve: SleeveProfile) -> dg.AssetsDefinition:
         owner=sleeve.owner,
         picture=lambda lake, partition: equity_picture(lake, path, partition),
     )
-
-
-def _markdown(frame: pl.DataFrame) -> str:
-    head = f"| {' | '.join(frame.columns)} |\n|{'---|' * frame.width}\n"
-    return head + "\n".join(f"| {' | '.join('' if v is None else str(v) for v in row)} |" for row in frame.iter_rows())

@@ -1,17 +1,19 @@
 """Pictures of the tournament: who answered how at each rebalance, and what each risk profile held."""
 
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from assets.pictures import picture
 from resources.lake import AssetPath, Lake
 from sleevegraph.manifest import RISK_PROFILES
+from sleevegraph.track_record import CASH
 
 WINDOWS = 74
 """Rebalances shown, up to the newest of the run: two years."""
-LARGEST = 8
+LARGEST = 14
 """Names shown one by one; the rest is one band."""
 COLOURS = {
     "native": "#2e8b57",
@@ -23,6 +25,8 @@ COLOURS = {
     "no record": "#ffffff",
 }
 """By status; a rebalance that a gate blocked has no record."""
+REST, IDLE = "#e9ecef", "#495057"
+"""Colours of the band of all other names, and of cash."""
 _COLUMNS = ("engine", "profile", "status")
 
 
@@ -61,20 +65,26 @@ def status_picture(lake: Lake, path: AssetPath, partition: str) -> dict[str, Any
 def weights_over_time_picture(lake: Lake, path: AssetPath, partition: str, engine: str) -> dict[str, Any]:
     """Weights of the engine of record over time, one panel per risk profile."""
     keys = _shown(lake, path, partition)
-    frames = {key: lake.read(path, key).filter(pl.col("engine") == engine) for key in keys}
-    if all(frame.is_empty() for frame in frames.values()):
-        return {}
+    books: dict[str, list[dict[str, float]]] = {profile: [{} for _ in keys] for profile in RISK_PROFILES}
+    for column, key in enumerate(keys):
+        rows = lake.read(path, key).select("engine", "profile", "symbol", "weight").drop_nulls()
+        for solver, profile, symbol, weight in rows.iter_rows():
+            if solver == engine:
+                books[profile][column][symbol] = weight
+
+    colours = _colours(books.values())
 
     def draw(figure: Any) -> None:
         panels = figure.subplots(4, 2, sharex=True, sharey=True)
+        ticks = np.unique(np.linspace(0, len(keys) - 1, min(4, len(keys))).astype(int))
         for axes, profile in zip(panels.flat, RISK_PROFILES, strict=True):
-            names, weights = _stacked(frames, profile)
-            if names:
-                axes.stackplot(range(len(keys)), weights, labels=names, linewidth=0, step="mid")
-                axes.legend(fontsize=5, ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+            bands = _bands(books[profile])
+            if bands:
+                shades = [colours.get(name, REST) for name in bands]
+                axes.stackplot(range(len(keys)), bands.values(), labels=bands, colors=shades, linewidth=0, step="mid")
+                axes.legend(fontsize=5, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
             axes.set_title(profile, fontsize=8)
             axes.set_ylim(0.0, 1.0)
-            ticks = np.unique(np.linspace(0, len(keys) - 1, min(4, len(keys))).astype(int))
             axes.set_xticks(ticks, [keys[i] for i in ticks], fontsize=6, rotation=20, ha="right")
             axes.tick_params(axis="y", labelsize=6)
 
@@ -86,20 +96,30 @@ def _shown(lake: Lake, path: AssetPath, partition: str) -> list[str]:
     return [key for key in lake.partitions(path) if key <= partition][-WINDOWS:]
 
 
-def _stacked(frames: dict[str, pl.DataFrame], profile: str) -> tuple[list[str], np.ndarray[Any, Any]]:
-    """Names, the largest on average first, and their weights (names, rebalances); the others are one band."""
-    held = {
-        key: dict(frame.filter(pl.col("profile") == profile).select("symbol", "weight").drop_nulls().iter_rows())
-        for key, frame in frames.items()
-    }
-    totals: dict[str, float] = {}
-    for book in held.values():
-        for symbol, weight in book.items():
-            totals[symbol] = totals.get(symbol, 0.0) + weight
-    largest = sorted(totals, key=lambda symbol: (-totals[symbol], symbol))[:LARGEST]
-    rows = [[book.get(symbol, 0.0) for book in held.values()] for symbol in largest]
-    others = [sum(w for symbol, w in book.items() if symbol not in largest) for book in held.values()]
-    names = [symbol.split(":")[-1] for symbol in largest]
-    if any(others):
-        names, rows = [*names, f"{len(totals) - len(largest)} others"], [*rows, others]
-    return names, np.array(rows)
+def _colours(profiles: Iterable[Sequence[Mapping[str, float]]]) -> dict[str, Any]:
+    """One colour per name in every panel; the palette begins anew after the twenty largest."""
+    from matplotlib import colormaps  # noqa: PLC0415 - as slow as matplotlib itself
+
+    totals: Counter[str] = Counter()
+    for books in profiles:
+        for book in books:
+            totals.update(book)
+    palette = colormaps["tab20"].colors
+    names = sorted(totals, key=lambda symbol: (-totals[symbol], symbol))
+    return {_short(name): palette[i % len(palette)] for i, name in enumerate(names)} | {CASH: IDLE}
+
+
+def _bands(books: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    """Weights over time of the names that are largest on average, then of all others as one band."""
+    totals: Counter[str] = Counter()
+    for book in books:
+        totals.update(book)
+    ranked = sorted(totals, key=lambda symbol: (symbol == CASH, -totals[symbol], symbol))
+    shown = [*ranked[:LARGEST], *(name for name in ranked[LARGEST:] if name == CASH)]
+    bands = {_short(name): [book.get(name, 0.0) for book in books] for name in shown}
+    others = [sum(weight for name, weight in book.items() if name not in shown) for book in books]
+    return bands | ({f"{len(totals) - len(shown)} others": others} if any(others) else {})
+
+
+def _short(symbol: str) -> str:
+    return symbol.rsplit(":", maxsplit=1)[-1]

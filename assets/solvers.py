@@ -1,5 +1,6 @@
 """Group sleeves: the tournament of engines, and the weights that come of it."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -10,6 +11,7 @@ import polars as pl
 from assets.grid import PREVIOUS
 from assets.keys import CELLS_CHECKS, STREAMS_CHECKS, eligible, key, stage
 from assets.market import UNIVERSE
+from assets.metadata import markdown_table
 from assets.partitioned import Compute, Partition, blocked, grid_asset, rules_of
 from assets.solver_pictures import status_picture, weights_over_time_picture
 from resources.lake import Status
@@ -23,6 +25,8 @@ from sleevegraph.manifest import MarketProfile, SleeveProfile
 from sleevegraph.synthesis import wide_streams
 
 SOLVING = ("engines", "engine_of_record", "covariance", "cluster_cap", "time_limit_seconds")
+EXPLAINED_ELSEWHERE = ("native", "unsupported", "rejected")
+"""Statuses that need no reason beside the counts."""
 LOOKS_BACK = 24
 """Windows within which a turnover limit finds the previous weights."""
 
@@ -68,7 +72,7 @@ def solver_cells_asset(sleeve: SleeveProfile, market: MarketProfile) -> dg.Asset
         description="Every (engine, risk profile) of the manifest: solved, or why not.",
         rules={
             **rules_of(sleeve.risk, *SOLVING),
-            **rules_of(sleeve, "logic", "direction", "selection.train_days"),
+            **rules_of(sleeve, "selection.train_days"),
             **rules_of(market, "benchmark_symbols"),
         },
         owner=sleeve.owner,
@@ -113,19 +117,19 @@ def _enter(
 
 
 def _figures(cells: pl.DataFrame) -> dict[str, object]:
-    by_engine = {
-        str(engine): dict(rows["status"].value_counts(sort=True).iter_rows())
-        for (engine,), rows in cells.group_by("engine", maintain_order=True)
-    }
-    unsolved = cells.filter(~pl.col("status").is_in(["native", "unsupported", "rejected"]))
-    why = {
-        f"{engine}/{profile}": text for engine, profile, text in unsolved.select("engine", "profile", "reason").rows()
-    }
-    return {
-        "cells": by_engine,
+    statuses: dict[str, Counter[str]] = {}
+    why: dict[str, str] = {}
+    for engine, profile, status, reason in cells.select("engine", "profile", "status", "reason").iter_rows():
+        statuses.setdefault(engine, Counter())[status] += 1
+        if status not in EXPLAINED_ELSEWHERE:
+            why[f"{engine}/{profile}"] = f"{status}: {reason}"
+    counts = {engine: dict(found.most_common()) for engine, found in statuses.items()}
+    solving = {
+        "cells": counts,
+        "every_cell": markdown_table(cells.drop("weights", "reason", "cap")),
         "solve_ms": round(float(cells["solve_ms"].sum()), 1),
-        **({"not_native": why} if why else {}),
     }
+    return solving | ({"not_native": why} if why else {})
 
 
 def risk_weights_asset(sleeve: SleeveProfile) -> dg.AssetsDefinition:
@@ -142,7 +146,9 @@ def risk_weights_asset(sleeve: SleeveProfile) -> dg.AssetsDefinition:
             if refusal or standing is Status.BLOCKED:
                 return blocked(refusal or reason)
             before = _previous_books(store, sleeve, at) if limited else None
-            frame = weights_rule.risk_weights(store.lake.read(upstream, str(at)), sleeve, before)
+            winners = store.lake.read(stage(sleeve.name, "winners"), str(at)).filter("winner")
+            clusters = dict(winners.select("symbol", "cluster").iter_rows())
+            frame = weights_rule.risk_weights(store.lake.read(upstream, str(at)), sleeve, clusters, before)
             largest = {"turnover": frame["turnover"].max()} if limited else {}
             return Partition(frame, {"assets": frame["symbol"].n_unique(), **largest}, standing, reason)
 
@@ -153,10 +159,10 @@ def risk_weights_asset(sleeve: SleeveProfile) -> dg.AssetsDefinition:
         path,
         "sleeves",
         weights_rule.SCHEMA,
-        [key(upstream), *before],
+        [key(stage(sleeve.name, "winners")), key(upstream), *before],
         prepare,
         description="Weights of the eight risk profiles in synthetic space, and the physical net weights.",
-        rules=rules_of(sleeve, "logic", "direction", "risk.turnover_limit"),
+        rules=rules_of(sleeve, "logic", "direction", "risk.max_cluster_weight", "risk.turnover_limit"),
         owner=sleeve.owner,
         picture=lambda lake, partition: weights_over_time_picture(lake, path, partition, sleeve.risk.engine_of_record),
     )

@@ -1,6 +1,7 @@
 """Guarantee: no sleeve trades on weights of solvers that mostly fail."""
 
 from datetime import date, timedelta
+from functools import cache
 
 import dagster as dg
 import polars as pl
@@ -21,11 +22,12 @@ def solver_failure_rate_check(sleeve: SleeveProfile) -> dg.AssetChecksDefinition
 
     def prepare(store: Store, keys: list[str]) -> Judge:
         del keys
+        cells = cache(lambda day: _cells(store.lake, path, day))  # neighbouring rebalances look at the same windows
 
         def judge(key: str) -> Judgement:
             at = date.fromisoformat(key)
-            windows = {day: _cells(store.lake, path, day) for day in _window_dates(store.lake, path, at, count)}
-            solved = {day: cells for day, cells in windows.items() if cells is None or not cells.is_empty()}
+            windows = {day: cells(day) for day in _window_dates(store.lake, path, at, count)}
+            solved = {day: found for day, found in windows.items() if found is None or not found.is_empty()}
             rate = failure_rate(solved, at, sleeve.risk)
             figures = {
                 "failure_share": rate.share,

@@ -18,6 +18,7 @@ from commands.progress import quiet_run
 from commands.stored import warning_of
 from profiles.load import load_manifest
 from resources.home import Home
+from resources.solver_pool import warm_up
 from resources.store import PATH_VARIABLE, SOURCE_VARIABLE, Store
 from sleevegraph.calendar import grid_dates
 from sleevegraph.errors import ConfigurationError, SleevegraphError
@@ -45,6 +46,7 @@ def backfill(home: Home, first: date, last: date, source: str | None, path: Path
     from definitions import defs  # noqa: PLC0415 - reads profiles, whose errors are ours to print
 
     with _instance(home) as instance:
+        warm_up(sorted({engine for sleeve in load_manifest().sleeves for engine in sleeve.risk.engines}))
         quiet_run(defs, "ingest", ["daily_bars"], instance, console)
         quiet_run(defs, "rebalance", None, instance, console, partitions=(str(keys[0]), str(keys[-1])))
         quiet_run(defs, "ingest", ["warehouse"], instance, console)

@@ -1,7 +1,6 @@
 """`sleevegraph doctor`: what this installation and this home have, and what is wrong with them."""
 
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -11,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import click
+import numpy as np
 
 from assets.grid import GRID
 from assets.keys import stage
@@ -20,19 +20,18 @@ from profiles.load import load_manifest
 from resources.home import Home
 from resources.lake import Lake
 from resources.receipts import Receipts
+from resources.solver_pool import submit, unavailable
 from resources.store import recorded_source
 from sleevegraph.calendar import STEP_DAYS, grid_dates
+from sleevegraph.engines.problem import Problem
+from sleevegraph.engines.registry import engine_named, engine_names
 from sleevegraph.errors import SleevegraphError
+from sleevegraph.risk_profiles.solver import pose
+from sleevegraph.solver_cells import Task
 
 PACKAGES = ("dagster", "polars", "duckdb", "numpy", "scipy", "daqp", "skfolio", "riskfolio-lib")
-ENGINES = {
-    "native": "import numpy as n; from sleevegraph.risk_profiles import solve; "
-    "s = solve('min_variance', n.random.default_rng(0).standard_normal((60, 5))); assert s.status == 'native', s.reason",
-    "skfolio": "import skfolio",
-    "riskfolio": "import riskfolio",
-}
-"""What each engine must be able to run."""
-PATIENCE_SECONDS = 120
+TIME_LIMIT = 30.0
+"""Seconds that an engine may take for a small problem."""
 PROBLEM = "problem"
 
 Line = tuple[str, str]
@@ -61,28 +60,30 @@ def _installation() -> Iterator[Line]:
 
 
 def _engines() -> Iterator[Line]:
-    """Start every engine in a process of its own: a broken one must not take this one along."""
-    began = {name: datetime.now(UTC) for name in ENGINES}
-    root = Path(__file__).resolve().parent.parent
-    runs = {
-        name: subprocess.Popen(  # noqa: S603 - our own interpreter and code
-            [sys.executable, "-c", code], cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
-        for name, code in ENGINES.items()
-    }
-    for name, run in runs.items():
-        try:
-            errors = run.communicate(timeout=PATIENCE_SECONDS)[1].strip()
-        except subprocess.TimeoutExpired:
-            run.kill()
-            run.wait()
-            errors = f"no answer within {PATIENCE_SECONDS} s"
-        seconds = (datetime.now(UTC) - began[name]).total_seconds()
-        if run.returncode == 0:
-            yield f"engine {name}", f"works ({seconds:.1f} s to start)"
-        else:
-            reason = errors.splitlines()[-1] if errors else f"exit code {run.returncode}"
-            yield (PROBLEM if name == "native" else f"engine {name}"), f"engine {name} does not start: {reason}"
+    """Let every engine solve a small problem where it would solve in a run: in a process of its own."""
+    named = _named_engines()
+    names = sorted(engine_names(), key=lambda name: name not in named)
+    missing = unavailable(names)
+    window = np.random.default_rng(0).normal(0.0, 0.02, (60, 5))
+    problem = pose(window, cap=1.0, covariance="sample")
+    assert isinstance(problem, Problem)  # noqa: S101 - normal noise can always be posed
+    asked = [Task(name, min(engine_named(name).profiles), problem, TIME_LIMIT) for name in names if name not in missing]
+    solved = {pending.task.engine: pending.outcome() for pending in submit(asked)}
+    for name in names:
+        outcome = solved.get(name)
+        if outcome is not None and outcome.solution.status == "native":
+            yield f"engine {name}", f"works ({outcome.milliseconds:.1f} ms for {min(engine_named(name).profiles)})"
+            continue
+        text = f"engine {name} does not work: {missing[name] if outcome is None else outcome.solution.reason}"
+        yield (PROBLEM, text) if name in named else (f"engine {name}", f"not in use; {text}")
+
+
+def _named_engines() -> set[str]:
+    """Engines that some sleeve names; profiles that cannot be read are reported with the grid."""
+    try:
+        return {engine for sleeve in load_manifest().sleeves for engine in sleeve.risk.engines}
+    except SleevegraphError:
+        return {"native"}
 
 
 def _home(home: Home) -> Iterator[Line]:

@@ -10,8 +10,10 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, to_json
 
+from sleevegraph.engines.protocol import SOLVED
+from sleevegraph.engines.registry import engine_named
 from sleevegraph.errors import ConfigurationError
-from sleevegraph.manifest import Manifest, MarketProfile, MetaProfile, SleeveProfile
+from sleevegraph.manifest import Manifest, MarketProfile, MetaProfile, RiskRules, SleeveProfile
 from sleevegraph.metas import validate_metas
 
 PROFILES = Path(__file__).resolve().parent
@@ -36,12 +38,28 @@ def load_manifest(folder: Path = PROFILES) -> Manifest:
     sleeves = _read_named(folder / "sleeves", SleeveProfile)
     if not sleeves:
         raise ConfigurationError(f"{folder / 'sleeves'}: expected at least one sleeve file, found none")
+    for sleeve in sleeves:
+        _require_engines(folder / "sleeves" / f"{sleeve.name}.toml", sleeve.risk)
     metas = _read_named(folder / "metas", MetaProfile)
     both = sorted({sleeve.name for sleeve in sleeves} & {meta.name for meta in metas})
     if both:
         file = folder / "metas" / f"{both[0]}.toml"
         raise ConfigurationError(f"{file}: name: expected a name that no sleeve has, found {both[0]!r}")
     return Manifest(market=market, sleeves=tuple(sleeves), metas=_ordered(folder / "metas", sleeves, metas))
+
+
+def _require_engines(file: Path, risk: RiskRules) -> None:
+    for name in risk.engines:
+        try:
+            engine_named(name)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{file}: risk.engines: {error}") from error
+    missing = sorted(set(SOLVED) - engine_named(risk.engine_of_record).profiles)
+    if missing:
+        raise ConfigurationError(
+            f"{file}: risk.engine_of_record: expected an engine that has {', '.join(SOLVED)}, since it is traded under "
+            f"all of them, found {risk.engine_of_record!r} without {', '.join(missing)}"
+        )
 
 
 def _ordered(folder: Path, sleeves: list[SleeveProfile], metas: list[MetaProfile]) -> tuple[MetaProfile, ...]:

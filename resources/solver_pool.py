@@ -2,10 +2,10 @@
 
 import atexit
 import contextlib
-import io
 import multiprocessing
 import os
 import signal
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -64,14 +64,21 @@ def submit(tasks: Sequence[Task]) -> list[Pending]:
     ]
 
 
+def warm_up(engines: Sequence[str]) -> None:
+    """Begin to import engines in every process, and do not wait: a run has bars to read in the meantime."""
+    for _ in range(_processes()):
+        _pool().schedule(_load_all, args=(list(engines),), timeout=IMPORT_SECONDS)
+
+
 def unavailable(engines: Sequence[str]) -> dict[str, str]:
     """By engine that cannot be imported the reason, with what to install."""
-    found = {}
-    for name in engines:
-        error = _missing_module(engine_named(name).module) or _import_error(name)
-        if error:
-            found[name] = f"{error}; {install_hint(engine_named(name))}"
-    return found
+    missing = {name: _missing_module(engine_named(name).module) for name in engines}
+    # Imported where they will solve, and all at once: each takes seconds.
+    loads = {
+        name: _pool().schedule(_load, args=(name,), timeout=IMPORT_SECONDS) for name in engines if not missing[name]
+    }
+    errors = missing | {name: _import_error(load) for name, load in loads.items()}
+    return {name: f"{error}; {install_hint(engine_named(name))}" for name, error in errors.items() if error}
 
 
 def _missing_module(module: str) -> str:
@@ -82,12 +89,11 @@ def _missing_module(module: str) -> str:
     return f"No module named {module!r}" if missing else ""
 
 
-def _import_error(name: str) -> str:
-    """Import the engine where it will solve: in a process of the pool."""
+def _import_error(load: "Future[str]") -> str:
     try:
-        return str(_pool().schedule(_load, args=(name,), timeout=IMPORT_SECONDS).result())
+        return str(load.result())
     except (FutureTimeoutError, ProcessExpired) as error:
-        return f"importing it {_why_ended(error, IMPORT_SECONDS)}"
+        return f"importing it: {_why_ended(error, IMPORT_SECONDS)}"
 
 
 def _why_ended(error: Exception, limit: float) -> str:
@@ -102,42 +108,64 @@ def _pool() -> ProcessPool:
     """One pool for the life of this process."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["sleevegraph.risk_profiles.solver"])
-    pool = ProcessPool(max_workers=min(_cores(), MAX_PROCESSES), context=context)
+    pool = ProcessPool(max_workers=_processes(), context=context, initializer=_silence)
     atexit.register(pool.stop)
     return pool
 
 
-def _cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _processes() -> int:
+    """One for each core that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MAX_PROCESSES)
+
+
+def _load_all(names: Sequence[str]) -> None:
+    for name in names:
+        _load(name)
 
 
 def _load(name: str) -> str:
     with _quiet():
-        try:
-            engine_named(name).load()
-        except ImportError as error:
-            return str(error) or type(error).__name__
+        return _why_not_loaded(name)
+
+
+def _why_not_loaded(name: str) -> str:
+    try:
+        engine_named(name).load()
+    except ImportError as error:
+        return str(error) or "ImportError"
+    except BaseException as error:  # noqa: BLE001 - a broken installation raises whatever it likes
+        return f"{type(error).__name__}: {error}"
     return ""
 
 
 def _solve(name: str, profile: str, problem: Problem, limit: float) -> Answer:
     with _quiet(), threadpool_limits(limits=1):
-        engine = engine_named(name)
-        engine.load()
+        assets = len(problem.covariance)
+        missing = _why_not_loaded(name)
+        if missing:
+            return unsolved(assets, "unavailable", missing), 0.0
         # The kernel ends this process when the time is over, even where a solver never returns to Python.
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, limit)
         began = time.perf_counter()
-        solution = solve_posed(profile, problem, engine)
-        milliseconds = 1e3 * (time.perf_counter() - began)
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-    return solution, milliseconds
+        try:
+            solution = solve_posed(profile, problem, engine_named(name))
+        except BaseException as error:  # noqa: BLE001 - one that calls exit() must not end the run as if it were done
+            solution = unsolved(assets, "failed", f"{type(error).__name__}: {error}")
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+        return solution, 1e3 * (time.perf_counter() - began)
+
+
+def _silence() -> None:
+    """Keep what solvers print, from C as well, out of what the run prints."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what solvers print out of the run's log: what they say of themselves does not count."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    """What solvers warn of themselves does not count."""
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

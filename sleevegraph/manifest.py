@@ -104,6 +104,8 @@ class RiskRules(Rules):
     covariance: Covariance = "ledoit_wolf"
     cluster_cap: float = Field(0.25, gt=0, le=1)
     """Per-asset cap; max(cluster_cap, 1/n) is applied."""
+    max_cluster_weight: float | None = Field(None, gt=0, le=1)
+    """Cap on the winners of one correlation cluster together; none by default."""
     turnover_limit: float | None = Field(None, gt=0, le=2)
     """Largest sum of |weight - previous weight| over the assets at one rebalance; none by default."""
     time_limit_seconds: float = Field(30.0, gt=0)

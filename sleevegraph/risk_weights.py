@@ -1,13 +1,17 @@
-"""The weights of every cell, asset by asset: what was solved, within the sleeve's turnover limit."""
+"""The weights of every cell, asset by asset: what was solved, within the sleeve's cluster cap and turnover limit."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from sleevegraph.atoms import sign_of
+from sleevegraph.cluster_caps import Labels, feasible_limit, project_on_clusters
+from sleevegraph.engines.protocol import SOLVED
 from sleevegraph.manifest import RISK_PROFILES, SleeveProfile
+from sleevegraph.panel import Floats
+from sleevegraph.projection import project_bounded_simplex
 from sleevegraph.solver_cells import WEIGHTED, Cell
 from sleevegraph.track_record import CASH
 from sleevegraph.turnover import limit_turnover
@@ -19,10 +23,12 @@ SCHEMA = pl.Schema(
         "status": pl.String(),
         "reason": pl.String(),
         "cap": pl.Float64(),
+        "cluster_limit": pl.Float64(),
         "turnover": pl.Float64(),
         "symbol": pl.String(),
         "logic": pl.String(),
         "direction": pl.String(),
+        "cluster": pl.Int64(),
         "weight": pl.Float64(),
         "net": pl.Float64(),
     }
@@ -30,12 +36,18 @@ SCHEMA = pl.Schema(
 IN_CASH = ("rejected", "failed")
 """Statuses that hold cash: nobody can solve the data, and the last rung of the ladder."""
 
+CLUSTERED = (*SOLVED, "barbell")
+"""Profiles that choose weights of the winners; the others are what they are."""
+
 Book = Mapping[str, float]
 """Weight in synthetic space by symbol."""
 
 
 def risk_weights(
-    cells: pl.DataFrame, sleeve: SleeveProfile, previous: Mapping[Cell, Book] | None = None
+    cells: pl.DataFrame,
+    sleeve: SleeveProfile,
+    clusters: Mapping[str, int],
+    previous: Mapping[Cell, Book] | None = None,
 ) -> pl.DataFrame:
     """Weights in synthetic space and physical net weights of every cell.
 
@@ -44,7 +56,9 @@ def risk_weights(
     cells
         Rows of `solver_cells.SCHEMA`.
     sleeve
-        Gives direction, logic and the turnover limit.
+        Gives direction, logic, the cluster cap and the turnover limit.
+    clusters
+        Correlation cluster of every winner.
     previous
         Weights by cell at the previous rebalance, for the turnover limit; None where there are none.
 
@@ -57,7 +71,7 @@ def risk_weights(
     rows: list[dict[str, object]] = []
     for cell in cells.iter_rows(named=True):
         before = (previous or {}).get((cell["engine"], cell["profile"]))
-        rows += _rows(cell, sleeve, before)
+        rows += _rows(cell, sleeve, clusters, before)
     return pl.DataFrame(rows, schema=SCHEMA)
 
 
@@ -80,38 +94,39 @@ def targets(weights: pl.DataFrame, sleeve: SleeveProfile) -> dict[str, dict[str,
     return found
 
 
-def _rows(cell: dict[str, Any], sleeve: SleeveProfile, before: Book | None) -> list[dict[str, object]]:
+def _rows(
+    cell: dict[str, Any], sleeve: SleeveProfile, clusters: Mapping[str, int], before: Book | None
+) -> list[dict[str, object]]:
     common = {key: cell[key] for key in ("engine", "profile", "status", "reason", "cap")}
     if cell["status"] in IN_CASH:
         return [{**common, "symbol": CASH, "weight": 1.0, "net": 0.0}]
     if cell["status"] not in WEIGHTED:
         return [common]
-    weights, turnover = _within_limit(cell, sleeve, before)
+    symbols = [asset["symbol"] for asset in cell["weights"]]
+    weights = np.array([asset["weight"] for asset in cell["weights"]])
+    nearest, limit = _caps(cell, sleeve, np.array([clusters.get(symbol, -1) for symbol in symbols]))
+    turnover = None
+    if limit is not None:
+        weights = nearest(weights)
+    if sleeve.risk.turnover_limit is not None and before is not None:
+        held = np.array([before.get(symbol, 0.0) for symbol in symbols])
+        left = sum(weight for symbol, weight in before.items() if symbol not in symbols)
+        limited = limit_turnover(weights, nearest(held), held, left, sleeve.risk.turnover_limit)
+        weights, turnover = limited.weights, limited.turnover
+    common |= {"cluster_limit": limit, "turnover": turnover, "logic": sleeve.logic, "direction": sleeve.direction}
     sign = sign_of(sleeve.direction)
     return [
-        {
-            **common,
-            "turnover": turnover,
-            "symbol": symbol,
-            "logic": sleeve.logic,
-            "direction": sleeve.direction,
-            "weight": weight,
-            "net": weight * sign,
-        }
-        for symbol, weight in weights.items()
+        {**common, "symbol": symbol, "cluster": clusters.get(symbol), "weight": weight, "net": weight * sign}
+        for symbol, weight in zip(symbols, weights.tolist(), strict=True)
     ]
 
 
-def _within_limit(cell: dict[str, Any], sleeve: SleeveProfile, before: Book | None) -> tuple[Book, float | None]:
-    weights = {asset["symbol"]: asset["weight"] for asset in cell["weights"]}
-    limit = sleeve.risk.turnover_limit
-    if limit is None or before is None:
-        return weights, None
-    limited = limit_turnover(
-        target=np.array(list(weights.values())),
-        previous=np.array([before.get(symbol, 0.0) for symbol in weights]),
-        left=sum(weight for symbol, weight in before.items() if symbol not in weights),
-        cap=cell["cap"],
-        limit=limit,
-    )
-    return dict(zip(weights, limited.weights.tolist(), strict=True)), limited.turnover
+def _caps(
+    cell: dict[str, Any], sleeve: SleeveProfile, labels: Labels
+) -> tuple[Callable[[Floats], Floats], float | None]:
+    """The projection on a cell's caps, and the cluster limit that applies to it."""
+    cap, limit = cell["cap"], sleeve.risk.max_cluster_weight
+    if limit is None or cell["profile"] not in CLUSTERED:
+        return lambda weights: project_bounded_simplex(weights, 0.0, cap), None
+    limit = feasible_limit(labels, cap, limit)
+    return lambda weights: project_on_clusters(weights, cap, labels, limit), limit

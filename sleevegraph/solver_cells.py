@@ -113,7 +113,7 @@ def enter(
     symbols = [atom.symbol for atom in atoms]
     assets = dict.fromkeys(RISK_PROFILES, symbols)
     assets |= {"market": sorted(market), "benchmark": sorted(benchmark)}
-    known = {profile: _equal(profile, assets[profile]) for profile in WINNERS_NOT_NEEDED}
+    known = {profile: _equal(profile, assets[profile], sleeve) for profile in WINNERS_NOT_NEEDED}
     problem = _posed(synthetic, atoms, sleeve)
     if isinstance(problem, str):
         rejected = unsolved(len(atoms), "rejected", problem)
@@ -156,10 +156,10 @@ def cells_frame(tournament: Tournament, outcomes: Mapping[Cell, Outcome]) -> pl.
     return pl.DataFrame(rows, schema=SCHEMA)
 
 
-def _equal(profile: str, symbols: Sequence[str]) -> Solution:
+def _equal(profile: str, symbols: Sequence[str], sleeve: SleeveProfile) -> Solution:
     if not symbols:
         return unsolved(0, "rejected", f"no symbol to hold for {profile}")
-    return equally_weighted(profile, np.zeros((1, len(symbols))), 1.0)
+    return equally_weighted(profile, np.zeros((1, len(symbols))), _cap(len(symbols), sleeve))
 
 
 def _posed(synthetic: pl.DataFrame, atoms: Sequence[Atom], sleeve: SleeveProfile) -> Problem | str:
@@ -223,17 +223,18 @@ def _solved_at(cell: Cell, tournament: Tournament) -> Cell:
 def _row(cell: Cell, found: Solution, tournament: Tournament) -> dict[str, object]:
     engine, profile = cell
     symbols, weighted = tournament.assets[profile], found.status in WEIGHTED
-    solver = "" if profile in tournament.known else _solved_at(cell, tournament)[0]
+    answered = weighted or found.status == "failed"
+    solver = _solved_at(cell, tournament)[0] if answered and profile not in tournament.known else ""
     return {
         "engine": engine,
         "profile": profile,
         "status": found.status,
         "rung": found.rung,
         "reason": found.reason,
-        "solved_by": solver if weighted or found.status == "failed" else "",
+        "solved_by": solver,
         "objective": _finite(found.objective),
         "residual": _finite(found.residual),
-        "cap": max(tournament.sleeve.risk.cluster_cap, 1.0 / len(symbols)) if weighted else None,
+        "cap": _cap(len(symbols), tournament.sleeve) if weighted else None,
         "cap_binding_share": found.cap_binding_share if weighted else None,
         "effective_n": found.effective_n if weighted else None,
         "weights": [
@@ -242,6 +243,10 @@ def _row(cell: Cell, found: Solution, tournament: Tournament) -> dict[str, objec
         if weighted
         else [],
     }
+
+
+def _cap(assets: int, sleeve: SleeveProfile) -> float:
+    return max(sleeve.risk.cluster_cap, 1.0 / assets)
 
 
 def _agreement(found: Solution, native: Solution | None) -> float | None:

@@ -4,6 +4,8 @@ import numpy as np
 
 from sleevegraph.panel import Floats
 
+HALF = 0.5
+
 
 def tail_skew(returns: Floats) -> Floats:
     """(q95 + q05 - 2 median) / (q95 - q05) of each column of finite returns (T, N); 0 where q95 = q05."""
@@ -30,9 +32,14 @@ def _skew(ordered: Floats) -> Floats:
 
 
 def _tail_mean(ordered: Floats) -> Floats:
-    tail = ordered >= _quantile(ordered, 0.95)[:, None]
-    total = np.add.reduce(np.where(tail, ordered, 0.0), axis=1)
-    return np.asarray(total / np.add.reduce(tail, axis=1), dtype=np.float64)
+    high = _quantile(ordered, 0.95)
+    above = int((ordered.shape[1] - 1) * 0.95) + 1
+    # Beyond the place of q95 everything counts, before it only what is equal to q95.
+    total, count = np.add.reduce(ordered[:, above:], axis=1), ordered.shape[1] - above
+    if (ordered[:, above - 1] < high).all():
+        return np.asarray(total / count, dtype=np.float64)
+    equal = np.count_nonzero(ordered[:, :above] >= high[:, None], axis=1)
+    return np.asarray((total + equal * high) / (count + equal), dtype=np.float64)
 
 
 def _quantile(ordered: Floats, share: float) -> Floats:
@@ -40,7 +47,9 @@ def _quantile(ordered: Floats, share: float) -> Floats:
     last = ordered.shape[1] - 1
     below, part = int(last * share), last * share % 1.0
     lower, upper = ordered[:, below], ordered[:, min(below + 1, last)]
-    return upper - (upper - lower) * (1.0 - part) if part >= 0.5 else lower + (upper - lower) * part  # noqa: PLR2004 - nearer to
+    # From the nearer of the two, as numpy does.
+    found = upper - (upper - lower) * (1.0 - part) if part >= HALF else lower + (upper - lower) * part
+    return np.asarray(found, dtype=np.float64)
 
 
 def _columns(returns: Floats) -> Floats:

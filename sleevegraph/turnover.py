@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from sleevegraph.panel import Floats
-from sleevegraph.projection import project_bounded_simplex
 
 BISECTIONS = 60
 
@@ -21,25 +20,24 @@ class Limited:
     """Sum of |weight - previous weight|, sales of assets that are no longer held included."""
 
 
-def limit_turnover(target: Floats, previous: Floats, left: float, cap: float, limit: float) -> Limited:
+def limit_turnover(target: Floats, start: Floats, previous: Floats, left: float, limit: float) -> Limited:
     """Go from the previous weights towards the target as far as the limit allows.
 
-    Every point on the way is long-only, adds to one and respects the cap, since its ends do.
+    Every point on the way is long-only, adds to one and respects all caps, since its ends do.
 
     Parameters
     ----------
     target
-        Weights (N,) that add to 1, none above `cap`.
+        Permitted weights (N,): they add to 1 within the caps.
+    start
+        The permitted weights nearest to the previous ones.
     previous
         Previous weights (N,) of the same assets; 0 for a new one.
     left
         Weight of previous assets that may not be held any more: selling it cannot be avoided.
-    cap
-        Largest weight.
     limit
-        Largest turnover. Where even the nearest permitted weights to the previous ones exceed it, those are the answer.
+        Largest turnover. Where even `start` exceeds it, that is the answer.
     """
-    start = project_bounded_simplex(previous, 0.0, cap)
     direction = target - start
 
     def turnover(step: float) -> float:

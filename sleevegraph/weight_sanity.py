@@ -30,8 +30,8 @@ def weight_sanity(cells: pl.DataFrame, expected: Sequence[Cell]) -> list[Finding
     Parameters
     ----------
     cells
-        Long rows [engine, profile, status, reason, symbol, weight, cap] in synthetic space; a cell without
-        weights is one row whose symbol is null.
+        Long rows [engine, profile, status, reason, symbol, weight, cap, cluster, cluster_limit] in synthetic space; a
+        cell without weights is one row whose symbol is null.
     expected
         The (engine, profile) pairs that must be there, and no others.
 
@@ -39,7 +39,7 @@ def weight_sanity(cells: pl.DataFrame, expected: Sequence[Cell]) -> list[Finding
     -------
     list of Finding
         CELL_MISSING, CELL_UNEXPECTED, STATUS_UNKNOWN, WEIGHT_NOT_FINITE, WEIGHT_NEGATIVE, CAP_EXCEEDED,
-        DUPLICATE_ASSET and OPTIMIZER_NOT_NORMALIZED are errors. CELL_FAILED is a warning, because the
+        CLUSTER_CAP_EXCEEDED, DUPLICATE_ASSET and OPTIMIZER_NOT_NORMALIZED are errors. CELL_FAILED is a warning, because the
         solver-failure guardrail decides how many are too many.
     """
     found = _by_cell(cells)
@@ -98,7 +98,21 @@ def _judge(cell: Cell, rows: list[dict[str, object]]) -> list[Finding]:
         findings += _judge_weight(cell, row, capped=status in WEIGHTED)
     if held or status in (*WEIGHTED, *IN_CASH):
         findings += _judge_sum(cell, held)
-    return findings
+    return findings + _judge_clusters(cell, held)
+
+
+def _judge_clusters(cell: Cell, held: list[dict[str, object]]) -> list[Finding]:
+    sums: dict[object, float] = {}
+    limit = next((limit for row in held if (limit := _finite(row["cluster_limit"])) is not None), None)
+    if limit is None:
+        return []
+    for row in held:
+        sums[row["cluster"]] = sums.get(row["cluster"], 0.0) + (_finite(row["weight"]) or 0.0)
+    return [
+        _error("CLUSTER_CAP_EXCEEDED", "", cell, f"cluster {label}: expected at most {limit:g}, found {total:.12g}")
+        for label, total in sums.items()
+        if total > limit + TOLERANCE
+    ]
 
 
 def _finite(value: object) -> float | None:

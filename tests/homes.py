@@ -21,7 +21,7 @@ from resources.lake import AssetPath, digest
 from resources.receipts import Receipt
 from resources.store import PATH_VARIABLE, SOURCE_VARIABLE, Store
 from sleevegraph.calendar import grid_dates
-from sleevegraph.manifest import Manifest, MetaProfile
+from sleevegraph.manifest import Manifest, MetaProfile, RiskRules, SleeveProfile
 from sleevegraph.simulated_market import simulated_bars
 
 LONG, SHORT = "binance_spot_rating_all_long", "binance_spot_rating_all_short"
@@ -36,17 +36,23 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @cache
 def small_manifest() -> Manifest:
-    """One sleeve of each direction, the meta of both, and a meta above that meta."""
+    """One sleeve of each direction, the meta of both, and a meta above that meta; solved by the native engine alone."""
     whole = load_manifest()
-    sleeves = tuple(sleeve for sleeve in whole.sleeves if sleeve.name in {LONG, SHORT})
+    sleeves = tuple(solved_by(sleeve, "native") for sleeve in whole.sleeves if sleeve.name in {LONG, SHORT})
     meta = next(meta for meta in whole.metas if meta.name == META)
     nested = MetaProfile(name=NESTED, children=(META, SHORT), weight_min=0.05, weight_max=0.95)
     return Manifest(market=whole.market, sleeves=sleeves, metas=(meta, nested))
 
 
+def solved_by(sleeve: SleeveProfile, *engines: str, **risk: object) -> SleeveProfile:
+    """A sleeve with other engines, the first of record, and other risk rules."""
+    rules = RiskRules(**{**sleeve.risk.model_dump(), "engines": engines, "engine_of_record": engines[0], **risk})
+    return sleeve.model_copy(update={"risk": rules})
+
+
 @cache
 def small_definitions() -> dg.Definitions:
-    """Definitions of the small manifest: 21 assets where the whole one has 37."""
+    """Definitions of the small manifest: 23 assets where the whole one has 41."""
     return build_definitions(small_manifest())
 
 

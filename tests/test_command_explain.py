@@ -65,7 +65,7 @@ def test_every_stage_of_a_held_symbol_is_told(home: Path) -> None:
     assert line(block, "candidates").startswith("rank 2, ")
     assert line(block, "winners").startswith("stage 1: rank 1 of cluster ")
     weights = store_of(home).lake.read((SLEEVE, "risk_weights"), CERTIFIED)
-    held = weights.filter((pl.col("symbol") == "BINANCE:BTCUSDT") & (pl.col("profile") == "hrp"))
+    held = weights.filter(symbol="BINANCE:BTCUSDT", profile="hrp", engine="native")
     assert line(block, "risk weights").startswith(f"native: hrp {percent(held['net'].item())}, ")
 
 

@@ -29,7 +29,9 @@ from tests.homes import (
 
 PROJECT = Path(__file__).resolve().parent.parent
 UNIVERSE: AssetPath = ("universe",)
-STREAMS, WEIGHTS, RECORD = ((SHORT, stage) for stage in ("synthetic_returns", "risk_weights", "track_record"))
+STREAMS, CELLS, WEIGHTS, RECORD = (
+    (SHORT, stage) for stage in ("synthetic_returns", "solver_cells", "risk_weights", "track_record")
+)
 BOOKS: tuple[AssetPath, ...] = ((META, "flattened_weights"), (NESTED, "flattened_weights"))
 DOWNSTREAM: tuple[AssetPath, ...] = (
     RECORD,
@@ -93,7 +95,7 @@ def test_a_blocked_rebalance_takes_no_other_one_down(home: TemporaryHome, broken
     sound, broken = home.hashes(), broken_bars.hashes()
     assert sound.keys() == broken.keys()
     assert home.hashes(upto=KEYS[0]) == broken_bars.hashes(upto=KEYS[0])
-    stages = ("candidates", "winners", "synthetic_returns", "risk_weights")
+    stages = ("candidates", "winners", "synthetic_returns", "solver_cells", "risk_weights")
     for sleeve in (LONG, SHORT):
         for stage in stages:
             assert sound[f"{sleeve}/{stage}/{KEYS[3]}.parquet"] == broken[f"{sleeve}/{stage}/{KEYS[3]}.parquet"]
@@ -203,9 +205,44 @@ def test_weights_that_fail_a_check_never_reach_the_metas(home: TemporaryHome) ->
     assert not [name for name in changed if KEYS[0] in name]
 
 
+def test_solvers_that_mostly_fail_block_their_own_sleeve_and_no_other(home: TemporaryHome) -> None:
+    before = home.hashes()
+    # Five of sixteen cells of two windows; of 24 cells of three windows they are few enough again.
+    failed = pl.int_range(pl.len()) < 5
+    home.plant(
+        CELLS,
+        KEYS[1],
+        pl.when(failed).then(pl.lit("failed")).otherwise("status").alias("status"),
+        pl.when(failed).then(pl.lit("timeout: no answer within 1 s")).otherwise("reason").alias("reason"),
+    )
+    assert home.run(*KEYS, checks=[(CELLS, "solver_failure_rate")]).success
+    assert home.run(*KEYS[1:], assets=[WEIGHTS]).success
+    assert home.run(*KEYS[1:], checks=WEIGHTS_CHECKS).success
+    assert home.run(*KEYS[1:], assets=DOWNSTREAM).success
+    assert [home.standing(WEIGHTS, key) for key in KEYS] == ["OK", "BLOCKED", "OK", "OK"]
+    reason = home.metadata(WEIGHTS, KEYS[1])["reason"]
+    assert "5 of 16 expected cells of the last 2 windows failed (31.2% > 25%)" in reason
+    assert "5 x native failed: timeout: no answer within 1 s" in reason
+    for book in BOOKS:
+        (said,) = home.metadata(book, KEYS[1])["held"]
+        assert said.startswith(f"{SHORT} holds its weights of {KEYS[0]}: ")
+        assert "held" not in home.metadata(book, KEYS[2])
+        assert home.metadata(book, KEYS[1])["certification"] == "DEGRADED"
+        assert home.metadata(book, KEYS[1])["sleeves"][SHORT] == "HELD"
+    expected = proportions(drifted(decided(home, KEYS[0], SHORT), KEYS[0], KEYS[1]))
+    assert proportions(leg(home, KEYS[1], SHORT)) == pytest.approx(expected, abs=1e-12)
+    assert records(home, RECORD, KEYS[2], "weights_from") == {date.fromisoformat(KEYS[0])}
+    assert records(home, RECORD, KEYS[3], "weights_from") == {date.fromisoformat(KEYS[2])}
+    after = home.hashes()
+    assert not [name for name in before if name.startswith(LONG) and before[name] != after[name]]
+
+
 def test_one_asset_materialised_alone_after_a_failed_gate_holds_too(home: TemporaryHome) -> None:
     home.plant(STREAMS, KEYS[1], pl.col("raw").alias("synthetic"))
     assert home.run(*KEYS[:3], checks=[(STREAMS, "directional_sign_test")]).success
+    assert home.run(*KEYS[:3], assets=[CELLS]).success
+    assert [home.standing(CELLS, key) for key in KEYS[:3]] == ["OK", "BLOCKED", "OK"]
+    assert home.run(*KEYS[:3], checks=[(CELLS, "solver_failure_rate")]).success
     assert home.run(*KEYS[:3], assets=[WEIGHTS]).success
     assert [home.standing(WEIGHTS, key) for key in KEYS[:3]] == ["OK", "BLOCKED", "OK"]
     assert home.read(WEIGHTS, KEYS[1]).is_empty()
@@ -219,7 +256,8 @@ def test_one_asset_materialised_alone_after_a_failed_gate_holds_too(home: Tempor
 
 GATES: dict[str, tuple[AssetPath, str, AssetPath, str]] = {
     "bars before candidates": (UNIVERSE, "bars_complete", (SHORT, "candidates"), KEYS[1]),
-    "streams before weights": (STREAMS, "directional_sign_test", WEIGHTS, KEYS[1]),
+    "streams before solvers": (STREAMS, "directional_sign_test", CELLS, KEYS[1]),
+    "solvers before weights": (CELLS, "solver_failure_rate", WEIGHTS, KEYS[1]),
     "signs before books": (WEIGHTS, "directional_sign_test", BOOKS[0], KEYS[1]),
     "sanity before books": (WEIGHTS, "weight_sanity", BOOKS[1], KEYS[1]),
     "sanity before the record": (WEIGHTS, "weight_sanity", RECORD, KEYS[2]),
@@ -259,7 +297,7 @@ def test_the_rerun_that_the_refusal_names_opens_the_gate(home: TemporaryHome) ->
     home.close()
     variables = {
         "DAGSTER_HOME": str(home.store.folders.dagster),
-        "DAGSTER_MODULE_NAME": "definitions",
+        "DAGSTER_MODULE_NAME": "tests.small",
         "PYTHONPATH": str(PROJECT),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }

@@ -50,12 +50,44 @@ def weights(sleeve: str) -> AssetPath:
     return (sleeve, "risk_weights")
 
 
+def cells(sleeve: str) -> AssetPath:
+    return (sleeve, "solver_cells")
+
+
 def flat(meta: str) -> AssetPath:
     return (meta, "flattened_weights")
 
 
 def a_nudge(column: str, where: pl.Expr) -> pl.Expr:
     return changed(column, first_where(where), pl.col(column) + 1e-6)
+
+
+FIVE = pl.int_range(pl.len()) < 5
+"""Of sixteen cells of two windows more than a quarter, of 24 cells of three windows less."""
+
+
+def with_another_engine(home: TemporaryHome) -> None:
+    """The native rows again under another name, and its hrp off by a hundredth."""
+    path = cells(SHORT)
+    native = home.read(path, HIT)
+    symbols = native["weights"][0].struct.field("symbol").to_list()
+    held = native["weights"][0].struct.field("weight").to_list()
+    moved = [held[0] + 0.01, held[1] - 0.01, *held[2:]]
+    hrp = [{"symbol": symbol, "weight": weight} for symbol, weight in zip(symbols, moved, strict=True)]
+    listed = [hrp, *native["weights"].to_list()[1:]]
+    weights_type = native.schema["weights"]
+    other = native.with_columns(engine=pl.lit("skfolio"), weights=pl.Series(listed, dtype=weights_type))
+    home.store.lake.write(path, HIT, pl.concat([native, other]))
+
+
+def with_a_profile_twice(home: TemporaryHome) -> None:
+    """Minimum variance where risk parity should be."""
+    path = cells(LONG)
+    found = home.read(path, HIT)
+    rows = [
+        row | {"weights": found["weights"][1].to_list()} if i == 3 else row for i, row in enumerate(found.to_dicts())
+    ]
+    home.store.lake.write(path, HIT, pl.DataFrame(rows, schema=found.schema))
 
 
 HELD = ~pl.col("symbol").is_in(["CASH"]) & (pl.col("net").abs() > 0.01)
@@ -99,6 +131,24 @@ DEFECTS: dict[str, tuple[AssetPath, str, Plant, str]] = {
         "directional_sign_test",
         planting(streams(SHORT), rows=pl.col("symbol") != pl.col("symbol").filter(~BTC).first()),
         "MISSING_SYNTHETIC",
+    ),
+    "solves that failed": (
+        cells(SHORT),
+        "solver_failure_rate",
+        planting(cells(SHORT), changed("status", FIVE, pl.lit("failed"))),
+        "SOLVER_FAILURE_RATE",
+    ),
+    "solves that left no record": (
+        cells(LONG),
+        "solver_failure_rate",
+        planting(cells(LONG), rows=~FIVE),
+        "SOLVER_FAILURE_RATE",
+    ),
+    "an engine of record that is not there": (
+        cells(LONG),
+        "solver_failure_rate",
+        planting(cells(LONG), changed("status", first_where(HRP), pl.lit("unavailable"))),
+        "ENGINE_OF_RECORD_UNAVAILABLE",
     ),
     "a short weight with the sign of a long one": (
         weights(SHORT),
@@ -189,6 +239,17 @@ DEFECTS: dict[str, tuple[AssetPath, str, Plant, str]] = {
     ),
 }
 
+WARNINGS: dict[str, tuple[AssetPath, str, Plant, str]] = {
+    "two engines that disagree": (cells(SHORT), "engine_agreement", with_another_engine, "ENGINES_DISAGREE"),
+    "two profiles that are one": (cells(LONG), "profile_convergence", with_a_profile_twice, "PROFILES_CONVERGE"),
+    "a cap that binds on most assets": (
+        cells(LONG),
+        "profile_convergence",
+        planting(cells(LONG), changed("cap_binding_share", HRP, pl.lit(0.75))),
+        "CAP_BINDS",
+    ),
+}
+
 
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_check_fails_for_exactly_the_partition_with_the_planted_defect(home: TemporaryHome, defect: str) -> None:
@@ -203,8 +264,25 @@ def test_a_check_fails_for_exactly_the_partition_with_the_planted_defect(home: T
     assert home.store.receipts.state(path, check, KEYS[2])[0] is State.PASSED
 
 
+@pytest.mark.parametrize("defect", WARNINGS)
+def test_a_warning_shows_at_exactly_its_partition_and_blocks_nothing(home: TemporaryHome, defect: str) -> None:
+    path, check, plant, code = WARNINGS[defect]
+    plant(home)
+    assert home.run(HIT, checks=[(path, "solver_failure_rate")]).success
+    result = home.run(*KEYS[:3], assets=[weights(path[0])], checks=[(path, check)])
+    assert result.success
+    assert not home.evaluations(path, check, result.run_id)[HIT]
+    assert any(f"WARN {code}" in finding for finding in home.receipt(path, check, HIT).findings)
+    assert not any(code in finding for key in (KEYS[0], KEYS[2]) for finding in home.receipt(path, check, key).findings)
+    (evaluation,) = [e for e in result.get_asset_check_evaluations() if e.partition == HIT]
+    assert evaluation.severity is dg.AssetCheckSeverity.WARN
+    assert home.receipt(path, check, HIT).passed
+    assert home.standing(weights(path[0]), HIT) == "OK"
+
+
 def test_every_check_of_the_graph_has_a_planted_defect() -> None:
-    caught = {(path[-1], check) for path, check, _, _ in DEFECTS.values()} | {("universe", "bars_complete")}
+    planted = [*DEFECTS.values(), *WARNINGS.values()]
+    caught = {(path[-1], check) for path, check, _, _ in planted} | {("universe", "bars_complete")}
     assert {(path[-1], check) for path, check in checks_of(small_definitions())} == caught
     assert {(path[-1], check) for path, check in checks_of(defs)} == caught
 

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
+from scipy.spatial.distance import pdist, squareform
 
 from sleevegraph.errors import ConfigurationError
 from sleevegraph.manifest import RISK_PROFILES
 from sleevegraph.risk_profiles import solve
+from sleevegraph.risk_profiles.recipes import _clusters
 from sleevegraph.tails import antifragility
 from tests.shared import SHARED, needs_shared
 from tests.windows import KINDS, assert_sound, window
@@ -58,7 +59,9 @@ def test_one_positive_mean_is_not_enough_under_a_cap() -> None:
     means[2] = 0.001
     assert solve("max_sharpe", returns + means).status == "native"
     capped = solve("max_sharpe", returns + means, cap=0.25)
-    assert capped.reason.startswith("max_sharpe: no portfolio within the bounds has a positive mean (best -0.002")
+    assert capped.reason.startswith(
+        "max_sharpe: infeasible: no portfolio within the bounds has a positive mean (best -0.002"
+    )
 
 
 def test_barbell_holds_a_tenth_in_the_most_antifragile_of_five_clusters() -> None:
@@ -74,6 +77,29 @@ def test_barbell_holds_a_tenth_in_the_most_antifragile_of_five_clusters() -> Non
     clusters, scores = fcluster(linkage(distance, "ward"), 5, "maxclust"), antifragility(returns)
     for cluster in range(1, 6):
         assert scores[(clusters == cluster) & end] == scores[clusters == cluster].max()
+
+
+def scipys_clusters(tree: np.ndarray, most: int) -> set[frozenset[int]]:
+    of = fcluster(tree, most, "maxclust")
+    return {frozenset(np.flatnonzero(of == cluster).tolist()) for cluster in np.unique(of)}
+
+
+def test_clusters_of_the_barbell_are_scipys() -> None:
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        N = int(rng.integers(4, 25))
+        pairs = N * (N - 1) // 2
+        tree = linkage(rng.random(pairs) if seed % 2 else rng.integers(1, 3, pairs).astype(float), "ward")
+        for most in range(1, N // 2 + 1):
+            assert set(map(frozenset, _clusters(tree, most))) == scipys_clusters(tree, most)
+
+
+def test_merges_of_equal_height_leave_fewer_clusters_than_allowed() -> None:
+    # Three alike groups of two pairs: after the six pairs the seventh merge is as high as the eighth and the ninth.
+    places = np.array([start + offset for start in (0, 100, 300) for offset in (0, 1, 10, 11)], dtype=float)
+    tree = linkage(pdist(places[:, None]), "ward")
+    assert set(map(frozenset, _clusters(tree, 5))) == scipys_clusters(tree, 5)
+    assert len(_clusters(tree, 5)) == 3
 
 
 def test_barbell_of_fewer_than_four_assets_is_hrp() -> None:
@@ -207,15 +233,6 @@ def test_scaling_all_returns_leaves_weights(profile: str) -> None:
         scaled = solve(profile, returns * factor, cap=0.25)
         assert scaled.status == expected.status
         np.testing.assert_allclose(scaled.weights, expected.weights, atol=1e-9)
-
-
-@pytest.mark.parametrize("profile", RISK_PROFILES)
-def test_answers_are_the_same_to_the_bit_whatever_the_memory_layout(profile: str) -> None:
-    returns = window(4, 17, "near_singular")
-    wide = np.repeat(returns, 2, axis=1)[:, ::2]
-    first = solve(profile, returns, cap=0.25, covariance="ledoit_wolf").weights
-    for other in (returns.copy(), np.asfortranarray(returns), wide, returns.tolist()):
-        assert (solve(profile, other, cap=0.25, covariance="ledoit_wolf").weights == first).all()
 
 
 def test_two_uncorrelated_assets_are_held_by_inverse_variance() -> None:

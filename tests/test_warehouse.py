@@ -37,7 +37,7 @@ def warehouse(home: TemporaryHome) -> Path:
 
 
 def test_there_is_a_view_for_every_asset_and_one_over_all_portfolios(home: TemporaryHome, warehouse: Path) -> None:
-    stages = ("candidates", "winners", "synthetic_returns", "risk_weights", "track_record")
+    stages = ("candidates", "winners", "synthetic_returns", "solver_cells", "risk_weights", "track_record")
     meta_stages = ("meta_weights", "meta_track_record", "flattened_weights")
     expected = {"daily_bars", "universe", "technical_ratings", "fate", *stages, *meta_stages}
     expected |= {f"{sleeve}__{stage}" for sleeve in (LONG, SHORT) for stage in stages}

@@ -13,6 +13,8 @@ SCHEMA = {
     "symbol": pl.String,
     "weight": pl.Float64,
     "cap": pl.Float64,
+    "cluster": pl.Int64,
+    "cluster_limit": pl.Float64,
 }
 EXPECTED = [("native", profile) for profile in RISK_PROFILES]
 HELD = {"A": 0.4, "B": 0.4, "C": 0.2}
@@ -22,7 +24,7 @@ def cell(
     profile: str, weights: dict | list | None = None, status: str = "native", reason: str = "", engine: str = "native"
 ) -> list[tuple]:
     rows = [(None, None)] if weights is None else weights.items() if isinstance(weights, dict) else weights
-    return [(engine, profile, status, reason, symbol, weight, 0.4) for symbol, weight in rows]
+    return [(engine, profile, status, reason, symbol, weight, 0.4, None, None) for symbol, weight in rows]
 
 
 def frame(*cells: list[tuple]) -> pl.DataFrame:
@@ -42,11 +44,14 @@ def test_clean_native_cells_give_no_findings_and_certify() -> None:
     assert certification(frame(), []) == ("CERTIFIED", [])
 
 
-@pytest.mark.parametrize("status", ["rejected", "cash"])
-def test_a_cell_in_cash_holds_one_row_of_cash_above_any_cap(status: str) -> None:
-    cells = frame(cell("hrp", {"CASH": 1.0}, status, "sparse"))
+def test_a_cell_in_cash_holds_one_row_of_cash_above_any_cap() -> None:
+    cells = frame(cell("hrp", {"CASH": 1.0}, "rejected", "sparse"))
     assert codes(cells) == []
-    assert certification(cells, []) == ("DEGRADED", [f"native/hrp: {status}: sparse"])
+    assert certification(cells, []) == ("DEGRADED", ["native/hrp: rejected: sparse"])
+
+
+def test_cash_is_no_status() -> None:
+    assert codes(frame(cell("hrp", {"CASH": 1.0}, "cash", "sparse"))) == [("ERROR", "STATUS_UNKNOWN", "")]
 
 
 def test_a_fallback_is_clean_and_degrades() -> None:
@@ -103,17 +108,20 @@ def test_a_cell_has_one_known_status(rows: list[tuple]) -> None:
     assert codes(frame(rows)) == [("ERROR", "STATUS_UNKNOWN", "")]
 
 
-@pytest.mark.parametrize("status", ["failed", "unavailable"])
-def test_a_failed_cell_warns_and_degrades_because_the_guardrail_counts_failures(status: str) -> None:
-    cells = frame(cell("hrp", None, status, "no rung held"))
+@pytest.mark.parametrize(("status", "weights"), [("failed", {"CASH": 1.0}), ("unavailable", None)])
+def test_a_failed_cell_warns_and_degrades_because_the_guardrail_counts_failures(
+    status: str, weights: dict[str, float] | None
+) -> None:
+    cells = frame(cell("hrp", weights, status, "no rung held"))
     assert codes(cells) == [("WARN", "CELL_FAILED", "")]
     assert certification(cells, weight_sanity(cells, EXPECTED)) == ("DEGRADED", [f"native/hrp: {status}: no rung held"])
 
 
-@pytest.mark.parametrize("status", ["rejected", "cash"])
+@pytest.mark.parametrize("status", ["rejected", "failed"])
 def test_a_cell_in_cash_may_neither_hold_assets_nor_nothing(status: str) -> None:
-    assert codes(frame(cell("hrp", {"A": 1.0}, status))) == [("ERROR", "CELL_UNEXPECTED", "A")]
-    assert codes(frame(cell("hrp", None, status))) == [("ERROR", "OPTIMIZER_NOT_NORMALIZED", "")]
+    warning = [("WARN", "CELL_FAILED", "")] if status == "failed" else []
+    assert codes(frame(cell("hrp", {"A": 1.0}, status))) == [*warning, ("ERROR", "CELL_UNEXPECTED", "A")]
+    assert codes(frame(cell("hrp", None, status))) == [*warning, ("ERROR", "OPTIMIZER_NOT_NORMALIZED", "")]
 
 
 def test_an_error_or_an_absent_profile_degrades() -> None:

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from sleevegraph.covariance import correlation_distance, distance_of
+from sleevegraph.covariance import distance_of, estimate_covariance
 from sleevegraph.panel import Floats
 
 RIDGE = 1e-8
@@ -24,8 +24,6 @@ class Problem:
     covariance: Floats
     lower: float
     upper: float
-    sample: Floats | None = None
-    """Sample covariance (N, N) of `returns`, where it is known already."""
 
     @cached_property
     def mean(self) -> Floats:
@@ -48,9 +46,14 @@ class Problem:
         return self.covariance / (self.volatility[:, None] * self.volatility)
 
     @cached_property
+    def sample(self) -> Floats:
+        """Sample covariance (N, N) of the returns."""
+        return estimate_covariance(self.returns, "sample")
+
+    @cached_property
     def distance(self) -> Floats:
         """Condensed correlation distance of the returns."""
-        return correlation_distance(self.returns) if self.sample is None else distance_of(self.sample)
+        return distance_of(self.sample)
 
     @cached_property
     def largest_mean(self) -> float:
@@ -71,13 +74,13 @@ class Problem:
 
     def of(self, assets: NDArray[np.intp]) -> "Problem":
         """The same problem with some of the assets only; every entry of its matrices keeps its bits."""
-        sample = self.sample
-        return replace(
-            self,
-            returns=self.returns.take(assets, axis=1),
-            covariance=_of(self.covariance, assets),
-            sample=None if sample is None else _of(sample, assets),
-        )
+        part = replace(self, returns=self.returns.take(assets, axis=1), covariance=_of(self.covariance, assets))
+        return part.knowing(_of(self.sample, assets))
+
+    def knowing(self, sample: Floats) -> "Problem":
+        """Itself, which need not compute `sample` again."""
+        vars(self)["sample"] = sample
+        return self
 
     def variance(self, weights: Floats) -> float:
         """Variance of the portfolio, not below zero."""

@@ -1,17 +1,27 @@
 """Every engine by name: the five that come with the library, and those that other distributions add."""
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
+from sleevegraph.engines.cvxportfolio_engine import Cvxportfolio
 from sleevegraph.engines.native import Native
-from sleevegraph.engines.protocol import ENTRY_POINTS, SOLVED, Engine
 from sleevegraph.engines.problem import Attempt, Problem
+from sleevegraph.engines.protocol import ENTRY_POINTS, SOLVED, Engine
+from sleevegraph.engines.pypfopt_engine import PyPortfolioOpt
 from sleevegraph.engines.riskfolio_engine import Riskfolio
 from sleevegraph.engines.skfolio_engine import Skfolio
 from sleevegraph.errors import ConfigurationError
 
-BUILT_IN: dict[str, Engine] = {e.name: e for e in (Native(), Skfolio(), Riskfolio())}
+BUILT_IN: Mapping[str, Engine] = {
+    engine.name: engine for engine in (Native(), Skfolio(), Riskfolio(), Cvxportfolio(), PyPortfolioOpt())
+}
+WANTED = ("name", "profiles", "module", "requirement", "max_residual", "dust", "load", "attempt")
+"""What an added object must have, as `Engine` says."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,8 @@ class Unimportable:
         raise ImportError(self.error)
 
     def attempt(self, profile: str, problem: Problem, *, tighter: bool = False) -> Attempt:
-        """Never reached: an engine is loaded first."""
+        """Refuse: an engine is loaded before it solves."""
+        del profile, problem, tighter
         raise ImportError(self.error)
 
 
@@ -47,37 +58,70 @@ def engine_named(name: str) -> Engine:
     Raises
     ------
     ConfigurationError
-        For a name that nobody provides, and for an entry point that cannot be loaded or gives no engine.
+        For a name that nobody provides or more than one does, and for an entry point that gives no engine.
     """
+    entries = _added().get(name, [])
+    providers = ["sleevegraph"] * (name in BUILT_IN) + [_distribution(entry) for entry in entries]
+    if len(providers) > 1:
+        raise ConfigurationError(
+            f"engine {name}: expected one provider, found {', '.join(providers)} (entry point group {ENTRY_POINTS}); "
+            f"uninstall all but one of them, or have the added engine renamed"
+        )
     if name in BUILT_IN:
         return BUILT_IN[name]
-    entry = _added().get(name)
-    if entry is None:
-        raise ConfigurationError(
-            f"engine: expected one of {', '.join(engine_names())}, found {name!r}; "
-            f"correct the name, or install the distribution that adds it (entry point group {ENTRY_POINTS})"
-        )
-    return _loaded(entry)
+    if not entries:
+        raise ConfigurationError(_unknown(name))
+    return _loaded(entries[0])
 
 
-def _added() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+def _added() -> dict[str, list[EntryPoint]]:
+    added = defaultdict(list)
+    for entry in entry_points(group=ENTRY_POINTS):
+        added[entry.name].append(entry)
+    return dict(added)
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return str(entry.dist.name) if entry.dist else entry.value
+
+
+def _unknown(name: str) -> str:
+    known = engine_names()
+    near = get_close_matches(name, known, n=1)
+    return (
+        f"engine: expected one of {', '.join(known)}, found {name!r}"
+        f"{f' (did you mean {near[0]}?)' if near else ''}; "
+        f"correct the name, or install the distribution that adds it (entry point group {ENTRY_POINTS})"
+    )
 
 
 def _loaded(entry: EntryPoint) -> Engine:
-    where = f"engine {entry.name}: entry point {entry.value}"
+    where = f"engine {entry.name}: entry point {entry.value} of {_distribution(entry)}"
     try:
         found = entry.load()
-    except (ImportError, AttributeError) as error:
-        return Unimportable(entry.name, entry.dist.name if entry.dist else entry.module, str(error))
-    engine: Engine = found() if isinstance(found, type) else found
-    wanted = ("name", "profiles", "module", "requirement", "max_residual", "dust", "load", "attempt")
-    missing = [attribute for attribute in wanted if not hasattr(engine, attribute)]
+    except (ImportError, SyntaxError, OSError) as error:
+        return Unimportable(entry.name, _distribution(entry), f"{type(error).__name__}: {error}")
+    except AttributeError as error:
+        raise ConfigurationError(f"{where}: expected an engine there, found none: {error}") from error
+    engine: Engine = _instance(found, where)
+    missing = [attribute for attribute in WANTED if not hasattr(engine, attribute)]
     if missing:
-        raise ConfigurationError(f"{where}: expected an object with {', '.join(wanted)}, found none of {missing}")
+        raise ConfigurationError(
+            f"{where}: expected an object with {', '.join(WANTED)}, found a {type(engine).__name__} "
+            f"without {', '.join(missing)}"
+        )
     if engine.name != entry.name or not engine.profiles or not set(engine.profiles) <= set(SOLVED):
         raise ConfigurationError(
             f"{where}: expected name {entry.name!r} and profiles among {', '.join(SOLVED)}, "
-            f"found {engine.name!r} and {sorted(engine.profiles)}"
+            f"found name {engine.name!r} and profiles {', '.join(sorted(engine.profiles)) or 'none'}"
         )
     return engine
+
+
+def _instance(found: Any, where: str) -> Any:
+    if not isinstance(found, type):
+        return found
+    try:
+        return found()
+    except TypeError as error:
+        raise ConfigurationError(f"{where}: expected an engine, or a class without arguments: {error}") from error

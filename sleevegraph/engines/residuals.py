@@ -40,12 +40,7 @@ def kkt_residual(weights: Floats, problem: Problem, mean: Floats | None) -> floa
 
 def risk_contribution_error(x: Floats, covariance: Floats) -> float:
     """max_i |RC_i - 1/N| with RC_i = x_i (Sigma x)_i / x'Sigma x; infinite without variance."""
-    return contribution_error(x, times(covariance, x))
-
-
-def contribution_error(x: Floats, gradient: Floats) -> float:
-    """`risk_contribution_error` where Sigma x is known already."""
-    contributions = x * gradient
+    contributions = x * times(covariance, x)
     total = float(contributions.sum())
     if not (total > 0.0 and x.min() > 0.0):
         return float("inf")

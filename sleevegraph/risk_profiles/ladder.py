@@ -20,13 +20,11 @@ def climb(asked: str, problem: Problem, engine: Engine) -> Solution:
     which no rung gives weights has failed, with the reason of every rung.
     """
     reasons: list[str] = []
-    infeasible, ridged = False, None
+    infeasible = False
     for rung, name in _rungs(asked, engine):
         if infeasible and rung in {"tighter", "ridge"}:
             continue
-        if rung == "ridge":
-            ridged = ridged or problem.ridged()
-        posed = ridged if rung == "ridge" and ridged else problem
+        posed = problem.ridged() if rung == "ridge" else problem
         attempt = _attempt(name, posed, engine, tighter=rung == "tighter")
         infeasible = attempt.infeasible
         weights, residual, reason = verified(name, attempt, posed, engine)
@@ -52,19 +50,21 @@ def _rungs(asked: str, engine: Engine) -> list[tuple[str, str]]:
 
 
 def _attempt(name: str, problem: Problem, engine: Engine, *, tighter: bool) -> Attempt:
+    if name == "max_sharpe" and problem.largest_mean <= problem.mean_rounding:
+        reason = f"no portfolio within the bounds has a positive mean (best {problem.largest_mean:.2g})"
+        return Attempt(reason=f"infeasible: {reason}", infeasible=True)
     if name == "equal_weight" or (name in CONSTRAINED and _one_point(problem)):
         return equal_weight(problem)
     if name == "inverse_volatility":
         return inverse_volatility(problem)
-    if name == "max_sharpe" and problem.largest_mean <= problem.mean_rounding:
-        reason = f"no portfolio within the bounds has a positive mean (best {problem.largest_mean:.2g})"
-        return Attempt(reason=f"infeasible: {reason}", infeasible=True)
     try:
         if name == "barbell":
-            return barbell(problem, lambda core: engine.attempt("hrp", core, tighter=tighter))
-        return engine.attempt(name, problem, tighter=tighter)
+            found = barbell(problem, lambda core: engine.attempt("hrp", core, tighter=tighter))
+        else:
+            found = engine.attempt(name, problem, tighter=tighter)
     except Exception as error:  # noqa: BLE001 - whatever a solver raises is the reason why it failed
         return Attempt(reason=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+    return found if isinstance(found, Attempt) else Attempt(reason=f"expected an Attempt, found {type(found).__name__}")
 
 
 def _one_point(problem: Problem) -> bool:

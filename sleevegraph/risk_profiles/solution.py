@@ -44,7 +44,7 @@ def solved(weights: Floats, *, cap: float, reason: str, rung: str, objective: fl
         rung=rung,
         objective=objective,
         residual=residual,
-        cap_binding_share=np.count_nonzero(weights >= cap - AT_CAP_TOLERANCE) / len(weights),
+        cap_binding_share=float(np.count_nonzero(weights >= cap - AT_CAP_TOLERANCE) / len(weights)),
         effective_n=float(1.0 / (weights**2).sum()),
     )
 

@@ -91,7 +91,7 @@ def pose(returns: npt.ArrayLike, *, cap: float, covariance: str, lower: float = 
         return f"expected at least {MIN_OBSERVATIONS} observations, found {T}"
     asked, sample = asked_and_sample(matrix, covariance)
     reason = _without_risk(matrix, sample.diagonal())
-    return reason or Problem(matrix, asked, lower, max(cap, 1.0 / N), sample)
+    return reason or Problem(matrix, asked, lower, max(cap, 1.0 / N)).knowing(sample)
 
 
 def solve_posed(profile: str, problem: Problem, engine: Engine) -> Solution:
@@ -159,7 +159,7 @@ def _finite_matrix(returns: npt.ArrayLike) -> tuple[Floats, str]:
 def _without_risk(matrix: Floats, variance: Floats) -> str:
     ordered = np.sort(variance)
     median = 0.5 * float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2])
-    constant = (RELATIVE_CONSTANT * np.maximum(matrix.max(axis=0), -matrix.min(axis=0))) ** 2
+    constant = (RELATIVE_CONSTANT * np.abs(matrix).max(axis=0)) ** 2
     floor = max(RELATIVE_VARIANCE_FLOOR * median, MIN_VARIANCE)
     flat = variance <= np.maximum(constant, floor)
     if flat.any():

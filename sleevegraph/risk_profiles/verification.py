@@ -1,7 +1,5 @@
 """What any engine's weights must satisfy before they count: nothing that an engine says of itself is believed."""
 
-from math import isfinite
-
 import numpy as np
 
 from sleevegraph.engines.problem import Attempt, Problem
@@ -13,7 +11,8 @@ from sleevegraph.projection import project_bounded_simplex
 MAX_SUM_ERROR, MAX_NEGATIVE, MAX_CAP_EXCESS = 1e-6, 1e-8, 1e-6
 """What a solver may be off by before repair; more is a failure."""
 MAX_REPAIRED_ERROR = 1e-9
-ROUNDING = 1e-12
+ROUNDING, SUM_ROUNDING = 1e-12, 1e-15
+"""Of a weight, and of the sum of weights: what is off by less is not repaired."""
 CONSTRAINED = ("min_variance", "max_sharpe")
 """Profiles that take the bounds as constraints; the weights of the others are projected on them."""
 
@@ -22,52 +21,59 @@ Verdict = tuple[Floats | None, float, str]
 
 def verified(name: str, attempt: Attempt, problem: Problem, engine: Engine) -> Verdict:
     """Weights that satisfy every rule of a solve and their residual, or the rule that the attempt breaks."""
-    if attempt.weights is None:
-        return _broken(attempt.reason or "no weights and no reason")
-    weights, reason = _as_solved(name, attempt.weights, problem)
+    weights, reason = _numbers(attempt, len(problem.covariance))
+    reason = reason or _broken_before_repair(name, weights, problem)
     if reason:
-        return _broken(reason)
+        return None, float("nan"), reason
     constrained = name in CONSTRAINED
     if constrained and engine.dust:
         weights = _without_dust(weights, problem, engine.dust)
     bounded = _within_bounds(weights, problem)
-    if abs(float(bounded.sum()) - 1.0) > MAX_REPAIRED_ERROR:
-        return _broken(f"weights add to {bounded.sum():.12g} after repair, expected 1")
-    if name == "max_sharpe":
-        mean = float((problem.mean * bounded).sum())
-        if mean <= 0.0:
-            return _broken(f"weights of negative mean {mean:.2g}: noise, no largest ratio")
+    reason = _broken_after_repair(name, bounded, problem)
+    if reason:
+        return None, float("nan"), reason
     residual = residual_of(name, bounded if constrained else weights, problem)
     if not residual <= engine.max_residual:
-        return _broken(f"residual {residual:.1e}, expected at most {engine.max_residual:g}")
+        return None, float("nan"), f"residual {residual:.1e}, expected at most {engine.max_residual:g}"
     if _worse_than_equal_weight(name, bounded, problem):
-        return _broken("objective worse than that of equal weight")
+        return None, float("nan"), "objective worse than that of equal weight"
     return bounded, residual, ""
 
 
-def _broken(reason: str) -> Verdict:
-    return None, float("nan"), reason
-
-
-def _as_solved(name: str, found: object, problem: Problem) -> tuple[Floats, str]:
-    """The weights as the engine gave them, and the first rule that they break before any repair."""
-    N = len(problem.covariance)
+def _numbers(attempt: Attempt, N: int) -> tuple[Floats, str]:
+    """The weights as the engine gave them, and why they are not N finite numbers."""
+    if attempt.weights is None:
+        return np.empty(0), attempt.reason or "no weights and no reason"
     try:
-        weights = np.array(found, dtype=np.float64)
+        weights = np.array(attempt.weights, dtype=np.float64)
     except (TypeError, ValueError) as error:
         return np.empty(0), f"weights are not numbers: {error}"
     if weights.shape != (N,):
         return weights, f"expected {N} weights, found shape {weights.shape}"
+    bad = N - np.count_nonzero(np.isfinite(weights))
+    return weights, f"{bad} of {N} weights are not finite" if bad else ""
+
+
+def _broken_before_repair(name: str, weights: Floats, problem: Problem) -> str:
     total, smallest, largest = float(weights.sum()), float(weights.min()), float(weights.max())
-    if not (isfinite(smallest) and isfinite(largest)):
-        return weights, f"{int((~np.isfinite(weights)).sum())} of {N} weights are not finite"
     if not abs(total - 1.0) <= MAX_SUM_ERROR:
-        return weights, f"weights add to {total:.9g}, expected 1"
+        return f"weights add to {total:.9g}, expected 1"
     if smallest < -MAX_NEGATIVE:
-        return weights, f"weight {smallest:.3g} is negative"
+        return f"weight {smallest:.3g} is negative"
     if name in CONSTRAINED and largest > problem.upper + MAX_CAP_EXCESS:
-        return weights, f"weight {largest:.9g} is above the cap {problem.upper:g}"
-    return weights, ""
+        return f"weight {largest:.9g} is above the cap {problem.upper:g}"
+    return ""
+
+
+def _broken_after_repair(name: str, weights: Floats, problem: Problem) -> str:
+    total = float(weights.sum())
+    if not abs(total - 1.0) <= MAX_REPAIRED_ERROR:
+        return f"weights add to {total:.12g} after repair, expected 1"
+    if name == "max_sharpe":
+        mean = float((problem.mean * weights).sum())
+        if mean <= 0.0:
+            return f"weights of negative mean {mean:.2g}: noise, no largest ratio"
+    return ""
 
 
 def _without_dust(weights: Floats, problem: Problem, dust: float) -> Floats:
@@ -85,6 +91,8 @@ def _within_bounds(weights: Floats, problem: Problem) -> Floats:
     excess = max(lower - float(weights.min()), float(weights.max()) - upper)
     if excess > ROUNDING:
         return project_bounded_simplex(weights, lower, upper)
+    if excess <= 0.0 and abs(float(weights.sum()) - 1.0) <= SUM_ROUNDING:
+        return weights
     # Only rounding is off: weights on a bound stay exactly there, the others share the error of the sum.
     clipped = np.minimum(np.maximum(weights, lower), upper)
     free = (clipped > lower) & (clipped < upper)

@@ -19,7 +19,7 @@ CONVERGED = 1e-12
 PRIMAL_TOLERANCE = 1e-12
 SNAP = 1e-11
 """A weight this close to a bound is on it."""
-UNBOUNDED = 1e30
+ONE, UNBOUNDED = np.ones(1), 1e30
 OPTIMAL, EQUALITY = 1, 5
 """daqp's exit flag and constraint type."""
 
@@ -27,7 +27,7 @@ OPTIMAL, EQUALITY = 1, 5
 def min_variance(problem: Problem, steps: int) -> Attempt:
     """Minimise w' Sigma w within the bounds."""
     scale = _scale(problem)
-    lower, upper = np.append(problem.lower * scale, 1.0), np.append(problem.upper * scale, 1.0)
+    lower, upper = (np.concatenate((bound * scale, ONE)) for bound in (problem.lower, problem.upper))
     return _proximal(problem, scale, (1.0 / scale)[None, :], lower, upper, None, steps)
 
 
@@ -40,7 +40,7 @@ def max_sharpe(problem: Problem, steps: int) -> Attempt:
     scale = _scale(problem)
     N, unit = len(scale), 1.0 / scale
     blocks = [(problem.mean / problem.largest_mean * unit)[None, :]]
-    lower, upper = [np.zeros(N), np.ones(1)], [np.full(N, UNBOUNDED), np.ones(1)]
+    lower, upper = [np.zeros(N), ONE], [np.full(N, UNBOUNDED), ONE]
     if problem.upper < 1.0:
         blocks.append(_beyond(problem.upper, unit))
         lower, upper = [*lower, np.full(N, -UNBOUNDED)], [*upper, np.zeros(N)]
@@ -78,13 +78,15 @@ def _proximal(
     for proximal in PROXIMAL_WEIGHTS:
         x, hessian = np.zeros(N), problem.correlation.copy()
         hessian.flat[:: N + 1] += proximal
-        for _ in range(steps):
+        for step in range(steps):
             answer, _, flag, _ = daqp.solve(
                 hessian, -proximal * x, rows, upper, lower, kinds, eps_prox=0.0, primal_tol=PRIMAL_TOLERANCE
             )
             if flag != OPTIMAL:
                 break
             x = np.array(answer)
+            if step == 0:
+                continue  # What the first step is off by is known: the proximal term.
             weights = _snap(x / scale, problem)
             residual = kkt_residual(weights, problem, mean)
             if residual < least:

@@ -1,13 +1,12 @@
 """Hierarchical risk parity."""
 
+from functools import cache
+
 import numpy as np
 from scipy.cluster.hierarchy import linkage
 
 from sleevegraph.engines.problem import Attempt, Problem
 from sleevegraph.panel import Floats
-
-Half = tuple[float, float, list[float]]
-"""What a cluster hands up: w'Sigma w and the sum of its unscaled inverse-variance weights w, and its own weights."""
 
 
 def hrp(problem: Problem) -> Attempt:
@@ -20,13 +19,7 @@ def hrp(problem: Problem) -> Attempt:
     order = _leaves(linkage(problem.distance, method="single"))
     covariance = problem.covariance.take(order, axis=0).take(order, axis=1)
     inverse = 1.0 / covariance.diagonal()
-    scaled = covariance * inverse[:, None] * inverse
-    weights = _bisect(scaled.tolist(), inverse.tolist(), 0, len(order))[2]
-    if not weights:
-        return Attempt(reason="both halves of a cluster have no variance")
-    unordered = np.empty(len(order))
-    unordered[order] = weights
-    return Attempt(unordered)
+    return _bisect(covariance * inverse[:, None] * inverse, inverse, order)
 
 
 def _leaves(tree: Floats) -> list[int]:
@@ -44,23 +37,40 @@ def _leaves(tree: Floats) -> list[int]:
     return order
 
 
-def _bisect(scaled: list[list[float]], inverse: list[float], start: int, stop: int) -> Half:
-    """Weights of the assets from start to stop; none when both halves of some cluster have no variance.
+def _bisect(scaled: Floats, inverse: Floats, order: list[int]) -> Attempt:
+    """Split the weight of every cluster between its halves, from the pairs upwards.
 
-    The variance of a cluster is that of its halves plus what they share, so each entry of the matrix is added once.
-    Nothing is subtracted: sums over volatilities that differ by orders of magnitude lose no digits.
+    `scaled` holds the covariance of i and j over both variances, so that the variance of a cluster under its
+    inverse-variance weights is the sum of its block over the squared sum of `inverse`. A block is those of the halves
+    plus what they share: nothing is subtracted, so volatilities that differ by orders of magnitude lose no digits.
+    Lists, because a block of a dozen numbers is summed faster than numpy is called.
     """
-    if stop - start == 1:
-        return scaled[start][start], inverse[start], [1.0]
-    middle = (start + stop) // 2
-    left, left_sum, left_weights = _bisect(scaled, inverse, start, middle)
-    right, right_sum, right_weights = _bisect(scaled, inverse, middle, stop)
-    left_variance = max(left / left_sum / left_sum, 0.0)
-    right_variance = max(right / right_sum / right_sum, 0.0)
-    shared = sum([sum(row[middle:stop]) for row in scaled[start:middle]])
-    total = left + right + 2.0 * shared
-    if left_variance + right_variance <= 0.0 or not (left_weights and right_weights):
-        return total, left_sum + right_sum, []
-    share = right_variance / (left_variance + right_variance)
-    weights = [share * weight for weight in left_weights]
-    return total, left_sum + right_sum, weights + [(1.0 - share) * weight for weight in right_weights]
+    rows, blocks, sums = scaled.tolist(), inverse.tolist(), inverse.tolist()
+    weights = [1.0] * len(order)
+    for start, middle, stop in _splits(len(order)):
+        left = max(blocks[start] / sums[start] / sums[start], 0.0)
+        right = max(blocks[middle] / sums[middle] / sums[middle], 0.0)
+        if left + right <= 0.0:
+            return Attempt(reason=f"both halves of a cluster of {stop - start} assets have no variance")
+        to_left, to_right = right / (left + right), left / (left + right)
+        weights[start:middle] = [weight * to_left for weight in weights[start:middle]]
+        weights[middle:stop] = [weight * to_right for weight in weights[middle:stop]]
+        shared = sum([sum(row[middle:stop]) for row in rows[start:middle]])
+        blocks[start] += blocks[middle] + 2.0 * shared
+        sums[start] += sums[middle]
+    unordered = np.empty(len(order))
+    unordered[order] = weights
+    return Attempt(unordered)
+
+
+@cache
+def _splits(N: int) -> tuple[tuple[int, int, int], ...]:
+    """(start, middle, stop) of every cluster of the bisection, each after its halves."""
+    pending, found = [(0, N)], []
+    while pending:
+        start, stop = pending.pop()
+        middle = (start + stop) // 2
+        if start < middle:
+            found.append((start, middle, stop))
+            pending += [(start, middle), (middle, stop)]
+    return tuple(reversed(found))

@@ -4,10 +4,9 @@ import daqp
 import numpy as np
 
 from sleevegraph.engines.problem import Attempt, Problem, times
-from sleevegraph.engines.residuals import contribution_error
-from sleevegraph.panel import Floats
 
-CONVERGED = 1e-13
+CONVERGED = 1e-7
+"""Largest s_i / x_i of the last step; what is left after it is of the order of its square."""
 UNBOUNDED_ABOVE = 1e5
 """At the answer x'Cx = 1, so a larger x means a long-only portfolio without variance, up to rounding."""
 UNBOUNDED, OPTIMAL = 1e30, 1
@@ -30,26 +29,22 @@ def risk_parity(problem: Problem, iterations: int) -> Attempt:
     """
     correlation = problem.correlation
     N = len(correlation)
+    no_rows, kinds = np.empty((0, N)), np.zeros(N, dtype=np.int32)
+    above, below = np.full(N, UNBOUNDED), np.full(N, -UNBOUNDED)
     x = np.full(N, 1.0 / np.sqrt(max(float(correlation.sum()), 1.0)))
-    product = times(correlation, x)
-    best, least = x, contribution_error(x, product)
-    no_rows, free, kinds = np.empty((0, N)), np.full(N, UNBOUNDED), np.zeros(N, dtype=np.int32)
     for _ in range(iterations):
-        if least <= CONVERGED:
-            break
         barrier = 1.0 / (N * x)
         hessian = correlation.copy()
         hessian.flat[:: N + 1] += barrier / x
         # A quadratic programme without constraints: daqp factorises without BLAS, so threads change no bits.
-        step, _, flag, _ = daqp.solve(hessian, barrier - product, no_rows, free, -free, kinds, eps_prox=0.0)
+        descent = barrier - times(correlation, x)
+        step, _, flag, _ = daqp.solve(hessian, descent, no_rows, above, below, kinds, eps_prox=0.0)
         if flag != OPTIMAL:
             break
-        x = x - step / (1.0 + max(float((step / x).max()), 0.0))
-        if x.max() > UNBOUNDED_ABOVE:
+        relative = step / x
+        smallest, largest = float(relative.min()), float(relative.max())
+        x = x - step / (1.0 + max(largest, 0.0))
+        if max(largest, -smallest) <= CONVERGED or x.max() > UNBOUNDED_ABOVE:
             break
-        product = times(correlation, x)
-        error = contribution_error(x, product)
-        if error < least:
-            best, least = x, error
-    weights = best / problem.volatility
+    weights = x / problem.volatility
     return Attempt(weights / weights.sum())
