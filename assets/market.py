@@ -1,7 +1,7 @@
 """Group market: bars, who may be held, and the ratings of those who may."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import dagster as dg
 import numpy as np
@@ -57,18 +57,21 @@ def _daily_bars(market: MarketProfile) -> dg.AssetsDefinition:
         metadata = _bars_metadata(store.lake, report.added, report.revised)
         return dg.MaterializeResult(
             metadata={"source": source.describe(), **metadata},
-            data_version=_data_version(context, store.lake, restated=report.first_restated is not None),
+            data_version=_data_version(context, store.lake),
         )
 
     return daily_bars
 
 
-def _data_version(context: dg.AssetExecutionContext, lake: Lake, *, restated: bool) -> dg.DataVersion:
+def _data_version(context: dg.AssetExecutionContext, lake: Lake) -> dg.DataVersion:
     """A new version only when the past changed: bars that are merely appended make no stored rebalance stale."""
-    before = context.instance.get_latest_materialization_event(context.asset_key)
-    tags = before.asset_materialization.tags if before and before.asset_materialization else None
-    version = (tags or {}).get("dagster/data_version")
-    return dg.DataVersion(lake.bars_digest(date.max) if restated or version is None else version)
+    event = context.instance.get_latest_materialization_event(context.asset_key)
+    before = event.asset_materialization if event else None
+    if before is not None and "last_bar" in before.metadata:
+        known = date.fromisoformat(str(before.metadata["last_bar"].value))
+        if lake.bars_digest(known + timedelta(days=1)) == before.metadata["digest"].value:
+            return dg.DataVersion((before.tags or {})["dagster/data_version"])
+    return dg.DataVersion(lake.bars_digest(date.max))
 
 
 def _bars_metadata(lake: Lake, added: int, revised: int) -> dict[str, object]:
@@ -80,6 +83,7 @@ def _bars_metadata(lake: Lake, added: int, revised: int) -> dict[str, object]:
         "symbols": bars["symbol"].n_unique(),
         "first_bar": str(bars["date"].min()),
         "last_bar": str(bars["date"].max()),
+        "digest": lake.bars_digest(date.max),
         "gaps": gaps,
         "added": added,
         "revised": revised,

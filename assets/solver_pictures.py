@@ -27,6 +27,7 @@ COLOURS = {
 """By status; a rebalance that a gate blocked has no record."""
 REST, IDLE = "#e9ecef", "#495057"
 """Colours of the band of all other names, and of cash."""
+OTHERS = " others"
 _COLUMNS = ("engine", "profile", "status")
 
 
@@ -72,20 +73,24 @@ def weights_over_time_picture(lake: Lake, path: AssetPath, partition: str, engin
             if solver == engine:
                 books[profile][column][symbol] = weight
 
-    colours = _colours(books.values())
+    panels = {profile: _bands(books[profile]) for profile in RISK_PROFILES}
+    colours = _colours(panels.values())
 
     def draw(figure: Any) -> None:
-        panels = figure.subplots(4, 2, sharex=True, sharey=True)
         ticks = np.unique(np.linspace(0, len(keys) - 1, min(4, len(keys))).astype(int))
-        for axes, profile in zip(panels.flat, RISK_PROFILES, strict=True):
-            bands = _bands(books[profile])
+        for axes, (profile, bands) in zip(
+            figure.subplots(4, 2, sharex=True, sharey=True).flat, panels.items(), strict=True
+        ):
             if bands:
+                # A rebalance holds until the next one, the newest as long as the others.
+                heights = [[*weights, weights[-1]] for weights in bands.values()]
                 shades = [colours.get(name, REST) for name in bands]
-                axes.stackplot(range(len(keys)), bands.values(), labels=bands, colors=shades, linewidth=0, step="mid")
+                axes.stackplot(range(len(keys) + 1), heights, labels=bands, colors=shades, linewidth=0, step="post")
                 axes.legend(fontsize=5, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
             axes.set_title(profile, fontsize=8)
             axes.set_ylim(0.0, 1.0)
-            axes.set_xticks(ticks, [keys[i] for i in ticks], fontsize=6, rotation=20, ha="right")
+            axes.set_xlim(0, len(keys))
+            axes.set_xticks(ticks + 0.5, [keys[i] for i in ticks], fontsize=6, rotation=20, ha="right")
             axes.tick_params(axis="y", labelsize=6)
 
     title = f"{path[0]}: weights in synthetic space ({engine}) to {partition}"
@@ -96,17 +101,16 @@ def _shown(lake: Lake, path: AssetPath, partition: str) -> list[str]:
     return [key for key in lake.partitions(path) if key <= partition][-WINDOWS:]
 
 
-def _colours(profiles: Iterable[Sequence[Mapping[str, float]]]) -> dict[str, Any]:
-    """One colour per name in every panel; the palette begins anew after the twenty largest."""
+def _colours(panels: Iterable[Mapping[str, Sequence[float]]]) -> dict[str, Any]:
+    """One colour per name in every panel that shows it; with more than forty names the palette begins anew."""
     from matplotlib import colormaps  # noqa: PLC0415 - as slow as matplotlib itself
 
     totals: Counter[str] = Counter()
-    for books in profiles:
-        for book in books:
-            totals.update(book)
-    palette = colormaps["tab20"].colors
-    names = sorted(totals, key=lambda symbol: (-totals[symbol], symbol))
-    return {_short(name): palette[i % len(palette)] for i, name in enumerate(names)} | {CASH: IDLE}
+    for bands in panels:
+        totals.update({name: sum(weights) for name, weights in bands.items() if not name.endswith(OTHERS)})
+    palette = (*colormaps["tab20"].colors, *colormaps["tab20b"].colors)
+    names = sorted(totals, key=lambda name: (-totals[name], name))
+    return {name: palette[i % len(palette)] for i, name in enumerate(names)} | {CASH: IDLE}
 
 
 def _bands(books: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
@@ -118,7 +122,7 @@ def _bands(books: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
     shown = [*ranked[:LARGEST], *(name for name in ranked[LARGEST:] if name == CASH)]
     bands = {_short(name): [book.get(name, 0.0) for book in books] for name in shown}
     others = [sum(weight for name, weight in book.items() if name not in shown) for book in books]
-    return bands | ({f"{len(totals) - len(shown)} others": others} if any(others) else {})
+    return bands | ({f"{len(totals) - len(shown)}{OTHERS}": others} if any(others) else {})
 
 
 def _short(symbol: str) -> str:

@@ -123,7 +123,10 @@ def _figures(cells: pl.DataFrame) -> dict[str, object]:
         statuses.setdefault(engine, Counter())[status] += 1
         if status not in EXPLAINED_ELSEWHERE:
             why[f"{engine}/{profile}"] = f"{status}: {reason}"
-    counts = {engine: dict(found.most_common()) for engine, found in statuses.items()}
+    counts = {
+        engine: ", ".join(f"{count} {status}" for status, count in found.most_common())
+        for engine, found in statuses.items()
+    }
     solving = {
         "cells": counts,
         "every_cell": markdown_table(cells.drop("weights", "reason", "cap")),

@@ -70,6 +70,7 @@ def partition_check(
                 check_name=name,
                 passed=receipt.passed and (blocking or not receipt.findings),
                 metadata=_metadata(receipt),
+                description=receipt.findings[0] if receipt.findings else None,
                 severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,
                 blocking=False,
                 partition=key,

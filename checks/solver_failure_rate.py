@@ -42,7 +42,7 @@ def solver_failure_rate_check(sleeve: SleeveProfile) -> dg.AssetChecksDefinition
 
     def earlier(store: Store, key: str) -> list[str]:
         days = _window_dates(store.lake, path, date.fromisoformat(key), count)
-        return [f"{'/'.join(path)}@{day}" for day in days if str(day) != key and store.lake.has(path, str(day))]
+        return [f"{'/'.join(path)}@{day}" for day in days if str(day) != key]
 
     return partition_check(
         path,

@@ -88,7 +88,8 @@ class Receipts:
         if name == BARS[0]:
             return self.lake.bars_digest(date.fromisoformat(partition))
         asset, _, other = name.partition("@")
-        return self.lake.digest(tuple(asset.split("/")), other or partition)
+        path, wanted = tuple(asset.split("/")), other or partition
+        return self.lake.digest(path, wanted) if self.lake.has(path, wanted) else "absent"
 
     def refusal(self, asset: AssetPath, checks: tuple[str, ...], partition: str) -> str:
         """Why the partition is not certified, or an empty string.

@@ -45,15 +45,12 @@ _ISO_DAY = r"^\d{4}-\d{2}-\d{2}([T ]00:00(:00(\.0+)?)?(Z|\+00:00))?$"
 
 @dataclass(frozen=True, slots=True)
 class MergeReport:
-    """What one ingest changed.
-
-    `first_restated` is the earliest date, up to the newest stored one, on which a bar was replaced or came late.
-    """
+    """What one ingest changed. `first_revised` is the earliest date whose stored bar was replaced."""
 
     added: int
     revised: int
     unchanged: int
-    first_restated: date | None
+    first_revised: date | None
 
 
 def validate_bars(frame: pl.DataFrame, where: str) -> None:
@@ -123,13 +120,12 @@ def merge_bars(stored: pl.DataFrame, incoming: pl.DataFrame) -> tuple[pl.DataFra
     changed = both.filter(pl.any_horizontal(pl.col(v).ne_missing(pl.col(f"{v}_old")) for v in values))
     merged = pl.concat([old.join(new, on=KEY, how="anti"), new]).sort(KEY)
     _validate_identities(merged, "daily_bars with the new bars")
-    late = new.join(old, on=KEY, how="anti").filter(pl.col("date") <= pl.lit(old["date"].max(), pl.Date))
-    first = pl.concat([changed["date"], late["date"]]).min()
+    first = changed["date"].min()
     return merged, MergeReport(
         added=new.height - both.height,
         revised=changed.height,
         unchanged=both.height - changed.height,
-        first_restated=first if isinstance(first, date) else None,
+        first_revised=first if isinstance(first, date) else None,
     )
 
 

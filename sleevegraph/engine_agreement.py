@@ -80,13 +80,15 @@ def _furthest(left: Weights, right: Weights) -> tuple[str, float]:
 
 
 def _disagreement(left: Row, right: Row, symbol: str, difference: float) -> str:
-    sides = "; ".join(
-        f"{row['engine']} objective {row['objective']:.9g}, weights {_listed(row)}" for row in (left, right)
-    )
+    sides = "; ".join(f"{row['engine']} objective {_known(row)}, weights {_listed(row)}" for row in (left, right))
     return (
         f"{left['profile']}: {left['engine']} and {right['engine']} differ by up to {difference:.2g} "
         f"({_weights(left).get(symbol, 0.0):.6f} and {_weights(right).get(symbol, 0.0):.6f}): {sides}"
     )
+
+
+def _known(row: Row) -> str:
+    return "infinite" if row["objective"] is None else f"{row['objective']:.9g}"
 
 
 def _listed(row: Row) -> str:

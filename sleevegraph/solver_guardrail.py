@@ -39,7 +39,7 @@ def failure_rate(windows: Windows, at: date, rules: RiskRules) -> FailureRate:
     ----------
     windows
         By rebalance up to `at` the rows of `solver_cells.SCHEMA`. Each window expects every risk profile of every engine
-        of the manifest that its record names at all: an engine that joined later is not missing before.
+        of the manifest, and before `at` of those that its record names at all: one that joined later is not missing there.
     at
         The rebalance that is judged.
     rules
@@ -53,9 +53,9 @@ def failure_rate(windows: Windows, at: date, rules: RiskRules) -> FailureRate:
     """
     failed: Counter[str] = Counter()
     expected = stood_in = 0
-    for cells in windows.values():
+    for day, cells in windows.items():
         found = {} if cells is None else _by_cell(cells)
-        for engine in _entered(found, rules):
+        for engine in rules.engines if day == at else _entered(found, rules):
             for profile in RISK_PROFILES:
                 status, reason = found.get((engine, profile), ("failed", "no record"))
                 expected += status != "unsupported"

@@ -13,7 +13,7 @@ from sleevegraph.risk_profiles.solver import solve_posed
 from sleevegraph.solver_cells import SCHEMA, Cell, Outcome, Tournament, enter
 from tests.windows import window
 
-MARKET = ("BINANCE:BTCUSDT",)
+MARKET = ("BINANCE:BTCUSDT", "BINANCE:ETHUSDT")
 BENCHMARK = ("BINANCE:BTCUSDT", "BINANCE:S00USDT", "BINANCE:S01USDT", "BINANCE:ZZZUSDT", "BINANCE:YYYUSDT")
 NOBODY: Mapping[str, str] = {}
 

@@ -266,7 +266,7 @@ def test_merge_counts_what_it_added_revised_and_left() -> None:
     later = canonical_bars(raw(("CCCUSDT",), days=2), "y.csv")
     merged, report = merge_bars(stored, pl.concat([incoming, later]))
     assert (report.added, report.revised, report.unchanged) == (2, 2, 1)
-    assert report.first_restated == date(2021, 4, 5)  # a bar of CCC on a day that was stored before
+    assert report.first_revised == date(2021, 4, 6)
     assert merged["close"].to_list() == [2.0, 2.5, 4.0, 2.0, 3.0, 9.0, 2.0, 3.0]
 
 
@@ -275,7 +275,7 @@ def test_merge_into_nothing_adds_all_and_merging_again_changes_nothing() -> None
     assert report.added == 6
     again, second = merge_bars(merged, bars())
     assert again.equals(merged)
-    assert (second.added, second.revised, second.unchanged, second.first_restated) == (0, 0, 6, None)
+    assert (second.added, second.revised, second.unchanged, second.first_revised) == (0, 0, 6, None)
 
 
 KEYS = st.tuples(st.sampled_from(["AAAUSDT", "BBBUSDT", "CCCUSDT"]), st.integers(0, 5))
@@ -301,6 +301,4 @@ def test_merge_is_what_a_dictionary_update_is(
     assert report.revised == len(revised)
     assert report.added == len(incoming.keys() - stored.keys())
     assert report.added + report.revised + report.unchanged == len(incoming)
-    newest = max((day for _, day in stored), default=-1)
-    late = [day for (s, day) in incoming if (s, day) not in stored and day <= newest]
-    assert report.first_restated == (DAY + timedelta(days=min(revised + late)) if revised + late else None)
+    assert report.first_revised == (DAY + timedelta(days=min(revised)) if revised else None)

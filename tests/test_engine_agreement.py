@@ -30,7 +30,7 @@ from tests.windows import window
 ENGINES = ("skfolio", "riskfolio")
 CONVEX = ("min_variance", "max_sharpe")
 PROFILES = (*SOLVED, "barbell")
-SIZES = (3, 4, 5, 8, 15, 22, 30)
+SIZES = (3, 5, 8, 15, 30)
 STOPPED = ("SCS", {"max_iters": 30})
 SETTINGS = [(1.0, "sample"), (1.0, "ledoit_wolf"), (0.25, "sample"), (0.25, "ledoit_wolf")]
 

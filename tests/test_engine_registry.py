@@ -1,6 +1,7 @@
 """Engines by name: those that come with the library, those that others add, and those that cannot be imported."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -90,6 +91,19 @@ def test_an_engine_of_another_distribution_is_listed_and_solves(site: Path) -> N
     volatility = window(0, 5).std(axis=0)
     assert (listed, status) == ("inverse", "native")
     np.testing.assert_allclose([float(w) for w in weights.split()], (1 / volatility) / (1 / volatility).sum())
+
+
+def test_the_documented_example_is_an_engine_and_agrees_with_native(site: Path) -> None:
+    text = (ROOT / "docs" / "engines.md").read_text(encoding="utf-8")
+    entry_point = re.search(r'^slsqp = "(.+)"$', text, re.MULTILINE)
+    source = re.search(r"```python\n(.+?)```", text, re.DOTALL)
+    assert entry_point is not None
+    assert source is not None
+    distribution(site, "slsqp-dist", f"slsqp = {entry_point[1]}", "slsqp_engine", source[1])
+    for cap in (1.0, 0.25):
+        solution = solve("min_variance", window(0, 8), engine="slsqp", cap=cap)
+        assert solution.status == "native", solution.reason
+        np.testing.assert_allclose(solution.weights, solve("min_variance", window(0, 8), cap=cap).weights, atol=1e-4)
 
 
 def test_what_an_added_engine_has_no_recipe_for_is_unsupported(site: Path) -> None:

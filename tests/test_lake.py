@@ -191,7 +191,7 @@ def test_the_newest_record_of_a_bar_wins_and_only_its_month_is_written(lake: Lak
     before = states(lake)
     revised = market.filter(pl.col("date") == date(2022, 2, 10)).with_columns(pl.col("close") * 1.01)
     report = lake.store_bars(revised)
-    assert (report.added, report.revised, report.first_restated) == (0, revised.height, date(2022, 2, 10))
+    assert (report.added, report.revised, report.first_revised) == (0, revised.height, date(2022, 2, 10))
     after = states(lake)
     assert {name for name in after if after[name] != before[name]} == {"2022-02.parquet"}
     expected = pl.concat([market.filter(pl.col("date") != date(2022, 2, 10)), revised]).sort("symbol", "date")

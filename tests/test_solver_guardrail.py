@@ -28,7 +28,8 @@ def window(engines: Sequence[str], statuses: Statuses | None = None) -> pl.DataF
 
 def windows(*frames: pl.DataFrame | None) -> dict[date, pl.DataFrame | None]:
     """Neighbouring rebalances, of which the last is the one that is judged."""
-    return {AT - timedelta(days=10 * back): frame for back, frame in enumerate(reversed(frames))}
+    last = len(frames) - 1
+    return {AT - timedelta(days=10 * (last - i)): frame for i, frame in enumerate(frames)}
 
 
 def failing(engine: str, count: int, status: str = "failed") -> Statuses:

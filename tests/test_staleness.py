@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from datetime import date
 from functools import cache
 from typing import Any
 
 import dagster as dg
+import polars as pl
 import pytest
 from dagster._core.test_utils import in_process_test_workspace
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
@@ -16,12 +18,11 @@ from definitions import build_definitions
 from profiles.load import load_manifest
 from resources.lake import AssetPath
 from sleevegraph.manifest import Manifest, MarketProfile, MetaProfile, SleeveProfile
-from tests.homes import KEYS, LONG, META, TemporaryHome, small_manifest, small_market
+from sleevegraph.simulated_market import simulated_bars
+from tests.homes import KEYS, LONG, META, SHORT, TemporaryHome, small_manifest, small_market
 
 FRACTAL = "meta_fractal"
 """The shipped meta above META."""
-OVER_DECLARED = pytest.mark.xfail(strict=True, reason="solver_cells and winners declare keys that they do not read")
-NOT_DECLARED = pytest.mark.xfail(strict=True, reason="daily_bars reads the exchange, but has no code version")
 
 # What every compute function reads, found by reading it: by dotted key another valid value, and the assets that read
 # the key. Pictures and checks are no part of an asset's rows, so a key that only they read touches none.
@@ -96,24 +97,17 @@ META_KEYS: Mapping[str, tuple[Any, set[str]]] = {
     "ledger.borrow": (0.03, {"meta_track_record"}),
 }
 TABLES = {"market": (MarketProfile, MARKET), LONG: (SleeveProfile, SLEEVE), META: (MetaProfile, META_KEYS)}
-DEFECTS = {"exchange": NOT_DECLARED, "logic": OVER_DECLARED, "direction": OVER_DECLARED}
-ROWS = [
-    pytest.param(part, key, marks=DEFECTS.get(key, ()), id=f"{part}-{key}")
-    for part, (_, table) in TABLES.items()
-    for key in table
-]
+ROWS = [(part, key) for part, (_, table) in TABLES.items() for key in table]
 
-SOLVED = KEYS[2:]
-"""Rebalances at which the metas have enough history, and the long sleeve still holds something."""
 CHEAP = (
-    (LONG, "selection.limit", 1, (LONG, "candidates")),
-    (LONG, "risk.cluster_cap", 0.4, (LONG, "solver_cells")),
-    (LONG, "risk.covariance", "sample", (LONG, "solver_cells")),
-    (LONG, "risk.turnover_limit", 0.05, (LONG, "risk_weights")),
-    (LONG, "ledger.slippage", 0.05, (LONG, "track_record")),
-    (META, "weight_max", 0.5, (META, "meta_weights")),
+    (LONG, "selection.limit", 1, (LONG, "candidates"), KEYS[2]),
+    (LONG, "risk.cluster_cap", 0.4, (LONG, "solver_cells"), KEYS[2]),
+    (LONG, "risk.covariance", "sample", (LONG, "solver_cells"), KEYS[2]),
+    (LONG, "risk.turnover_limit", 0.05, (LONG, "risk_weights"), KEYS[2]),
+    (LONG, "ledger.slippage", 0.05, (LONG, "track_record"), KEYS[2]),
+    (META, "weight_max", 0.5, (META, "meta_weights"), KEYS[3]),
 )
-"""Keys of the small market whose other value changes rows there, and the one asset that reads each."""
+"""Keys whose other value changes rows of the small market, the one asset that reads each, and a rebalance that shows it."""
 
 ASK = """query Stale($assets: [AssetKeyInput!]!, $partitions: [String!]!) {
   assetNodes(assetKeys: $assets) {
@@ -197,9 +191,9 @@ def test_a_key_changes_the_code_version_of_the_assets_that_read_it_and_of_no_oth
     assert {asset for asset in before if before[asset] != after[asset]} == named(part, readers)
 
 
-@pytest.mark.parametrize(("part", "key", "value", "reader"), CHEAP, ids=[f"{row[0]}-{row[1]}" for row in CHEAP])
+@pytest.mark.parametrize(("part", "key", "value", "reader", "at"), CHEAP, ids=[f"{row[0]}-{row[1]}" for row in CHEAP])
 def test_rows_change_where_the_version_does_and_are_the_same_to_the_bit_elsewhere(
-    home: TemporaryHome, part: str, key: str, value: object, reader: AssetPath
+    home: TemporaryHome, part: str, key: str, value: object, reader: AssetPath, at: str
 ) -> None:
     assert named(part, TABLES[part][1][key][1]) == {"/".join(reader)}
     definitions = build_definitions(changed(small_manifest(), part, key, value))
@@ -207,9 +201,9 @@ def test_rows_change_where_the_version_does_and_are_the_same_to_the_bit_elsewher
     # Whatever else is made from the profile that was edited: its own assets and, of a sleeve, the metas above it.
     others = [path for path in grid_assets(definitions) if path[0] in {part, META} and path != reader]
     with closing(TemporaryHome(home.root, definitions)) as other:
-        assert other.run(*SOLVED, assets=others).success
+        assert other.run(at, assets=others).success
         assert other.hashes() == before
-        assert other.run(*SOLVED, assets=[reader]).success
+        assert other.run(at, assets=[reader]).success
         after = other.hashes()
     assert {file.rsplit("/", 1)[0] for file in before if before[file] != after[file]} == {"/".join(reader)}
 
@@ -258,10 +252,6 @@ def of(asset: AssetPath, *causes: tuple[str, AssetPath]) -> dict[tuple[str, str]
     return {("/".join(asset), key): {(category, "/".join(root)) for category, root in causes} for key in KEYS}
 
 
-def test_a_reload_without_a_change_leaves_every_partition_of_a_range_run_fresh(home: TemporaryHome) -> None:
-    assert stale(home, "unchanged") == {}
-
-
 def test_the_ui_shows_a_changed_key_on_the_asset_that_reads_it_and_then_on_what_depends_on_it(
     home: TemporaryHome,
 ) -> None:
@@ -273,7 +263,17 @@ def test_the_ui_shows_a_changed_key_on_the_asset_that_reads_it_and_then_on_what_
         assert stale(edited, "capped") == of(weights, ("DATA", cells))
 
 
-@pytest.mark.xfail(strict=True, reason="daily_bars has a new data version at each ingest, whether bars changed or not")
-def test_an_ingest_that_brings_nothing_new_leaves_every_partition_fresh(home: TemporaryHome) -> None:
-    assert home.ingest(small_market()).success
+def test_an_ingest_that_brings_nothing_or_only_later_bars_leaves_every_partition_fresh(home: TemporaryHome) -> None:
+    for bars in (small_market(), simulated_bars(date(2022, 3, 20), symbols=24)):
+        assert home.ingest(bars).success
+    assert home.store.lake.newest_bar() == date(2022, 3, 20)
     assert stale(home, "unchanged") == {}
+
+
+def test_an_ingest_that_restates_a_bar_makes_stale_what_reads_bars(home: TemporaryHome) -> None:
+    factor = pl.when(pl.col("date") == date(2022, 1, 3)).then(1.01).otherwise(1.0)
+    assert home.ingest(small_market().with_columns(pl.col("quote_volume") * factor)).success
+    readers = [("universe",), ("technical_ratings",)]
+    readers += [(sleeve, read) for sleeve in (LONG, SHORT) for read in ("winners", "synthetic_returns", "track_record")]
+    expected = {key: why for path in readers for key, why in of(path, ("DATA", ("daily_bars",))).items()}
+    assert stale(home, "unchanged") == expected

@@ -23,7 +23,10 @@ CLARABEL: Solver = (
 )
 """At its own tolerances weights are off by up to 4e-4; at its own step of 0.99 one answer in 300 was off by 6e-5."""
 DUST = 1e-6
-"""What a solver leaves beside a bound is far below it, and a position of this size is worth nothing."""
+"""What a solver leaves beside a bound is below it, and a position of this size is worth nothing."""
+MAX_RESIDUAL = 1e-6
+"""What a risk parity may be off by. On 286 recorded windows answers were within 2e-7, on duplicated, pegged or nearly
+singular ones within 9e-7; at the libraries' own tolerances, or where a solver stops short, they are off by 1e-5 to 1."""
 
 
 def in_units(problem: Problem) -> Problem:

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from sleevegraph.engines.conic import CLARABEL, DUST, SCS, import_all, in_units, per_volatility, quiet
+from sleevegraph.engines.conic import CLARABEL, DUST, MAX_RESIDUAL, SCS, import_all, in_units, per_volatility, quiet
 from sleevegraph.engines.problem import Attempt, Problem
 from sleevegraph.panel import Floats
 
 SOLVERS = (CLARABEL, SCS)
-"""The library poses the variance as a quadratic objective, which Clarabel solves to 1e-12."""
+"""The first attempt's and the tighter one's. The library poses the variance as a quadratic objective, on which Clarabel
+leaves residuals of 1e-12."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Cvxportfolio:
     profiles: frozenset[str] = frozenset({"min_variance", "risk_parity"})
     module: str = "cvxportfolio"
     requirement: str = "cvxportfolio"
-    max_residual: float = 1e-6
+    max_residual: float = MAX_RESIDUAL
     dust: float = DUST
 
     def load(self) -> None:

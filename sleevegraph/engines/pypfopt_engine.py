@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from sleevegraph.engines.conic import CLARABEL, DUST, SCS, import_all, in_units, quiet, unit_mean
+from sleevegraph.engines.conic import CLARABEL, DUST, MAX_RESIDUAL, SCS, import_all, in_units, quiet, unit_mean
 from sleevegraph.engines.problem import Attempt, Problem
 
 SOLVERS = (CLARABEL, SCS)
-"""The library poses the variance as a quadratic objective, which Clarabel solves to 1e-12."""
+"""The first attempt's and the tighter one's. The library poses the variance as a quadratic objective, on which Clarabel
+leaves residuals of 1e-12."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class PyPortfolioOpt:
     profiles: frozenset[str] = frozenset({"hrp", "min_variance", "max_sharpe"})
     module: str = "pypfopt"
     requirement: str = "pyportfolioopt"
-    max_residual: float = 1e-6
+    max_residual: float = MAX_RESIDUAL
     dust: float = DUST
 
     def load(self) -> None:

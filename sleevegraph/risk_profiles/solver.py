@@ -102,7 +102,7 @@ def solve_posed(profile: str, problem: Problem, engine: Engine) -> Solution:
         return unsolved(N, "unsupported", reason)
     try:
         engine.load()
-    except ImportError as error:
+    except Exception as error:  # noqa: BLE001 - a broken installation raises whatever it likes
         return unsolved(N, "unavailable", f"{error}; {install_hint(engine)}")
     return climb(profile, problem, engine)
 

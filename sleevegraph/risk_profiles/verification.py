@@ -25,14 +25,19 @@ def verified(name: str, attempt: Attempt, problem: Problem, engine: Engine) -> V
     reason = reason or _broken_before_repair(name, weights, problem)
     if reason:
         return None, float("nan"), reason
-    constrained = name in CONSTRAINED
-    if constrained and engine.dust:
-        weights = _without_dust(weights, problem, engine.dust)
+    if name not in CONSTRAINED or not engine.dust:
+        return _judged(name, weights, problem, engine)
+    cut = _judged(name, _without_dust(weights, problem, engine.dust), problem, engine)
+    # Beside a pegged asset an optimal weight may be as small as dust: the answer as given may then be the better one.
+    return cut if cut[0] is not None else _judged(name, weights, problem, engine)
+
+
+def _judged(name: str, weights: Floats, problem: Problem, engine: Engine) -> Verdict:
     bounded = _within_bounds(weights, problem)
     reason = _broken_after_repair(name, bounded, problem)
     if reason:
         return None, float("nan"), reason
-    residual = residual_of(name, bounded if constrained else weights, problem)
+    residual = residual_of(name, bounded if name in CONSTRAINED else weights, problem)
     if not residual <= engine.max_residual:
         return None, float("nan"), f"residual {residual:.1e}, expected at most {engine.max_residual:g}"
     if _worse_than_equal_weight(name, bounded, problem):
