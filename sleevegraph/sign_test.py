@@ -74,7 +74,9 @@ def optimised_sign_test(weights: pl.DataFrame, atoms: Sequence[Atom]) -> list[Fi
         return [_error("NO_ATOMS", "", "expected weights to check, found no row")]
     tested = {(atom.symbol, atom.logic, atom.direction) for atom in atoms}
     findings: list[Finding] = []
+    sums: dict[tuple[str, str], list[float]] = {}
     for engine, profile, symbol, logic, direction, weight, net in weights.select(_WEIGHT_COLUMNS).iter_rows():
+        sums.setdefault((engine, profile), []).append(float("nan") if weight is None else weight)
         found = f"{engine}/{profile}: {symbol}: weight {weight!r}, net {net!r}"
         if symbol == CASH:
             sign, code = 0, "OPTIMIZER_NOT_NORMALIZED"
@@ -88,8 +90,8 @@ def optimised_sign_test(weights: pl.DataFrame, atoms: Sequence[Atom]) -> list[Fi
             findings.append(_error(code, symbol, f"{found}: expected a finite weight >= 0 in synthetic space"))
         elif net != weight * sign:
             findings.append(_error(code, symbol, f"{found}: expected net {weight * sign!r}"))
-    for (engine, profile), rows in weights.group_by("engine", "profile", maintain_order=True):
-        total = float(rows["weight"].fill_null(float("nan")).to_numpy().sum())
+    for (engine, profile), held in sums.items():
+        total = sum(held)
         if not abs(total - 1.0) <= NORMALISATION_TOLERANCE:
             message = f"{engine}/{profile}: expected weights with cash to sum to 1, found {total!r}"
             findings.append(_error("OPTIMIZER_NOT_NORMALIZED", "", message))

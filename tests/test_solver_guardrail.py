@@ -137,6 +137,14 @@ def test_an_engine_that_joined_later_is_not_missing_before() -> None:
     assert (rate.expected, rate.share, rate.findings) == (8 + 8 + 16, 0.0, [])
 
 
+def test_an_engine_that_the_judged_window_misses_altogether_is_a_failure_of_all_its_cells() -> None:
+    both = window(["native", "skfolio"])
+    rate = failure_rate(windows(both, window(["native"])), AT, rules("native", "skfolio"))
+    assert (rate.expected, rate.failed) == (32, {"skfolio failed: no record": 8})
+    alone = failure_rate(windows(window(["native"])), AT, rules("native", "skfolio"))
+    assert codes(alone) == [("ERROR", "SOLVER_FAILURE_RATE")]
+
+
 def test_an_engine_that_left_the_manifest_is_ignored() -> None:
     cells = window(["native", "skfolio"], failing("skfolio", 8))
     rate = failure_rate(windows(cells), AT, rules("native"))
