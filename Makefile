@@ -48,7 +48,9 @@ ui: install
 	DAGSTER_HOME="$(CURDIR)/dagster_home" $(BIN)/dagster dev -h 127.0.0.1 -p $(PORT) -w workspace.yaml
 
 bench: install-dev
-	$(BIN)/python bench/ratings.py
+	$(BIN)/python -m bench.ratings
+	$(BIN)/python -m bench.engines
+	$(BIN)/python -m bench.tournament
 
 # Needs uv, here only; what it writes names no index.
 lock:
