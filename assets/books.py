@@ -23,9 +23,15 @@ def weights_in_force(store: Store, sleeve: SleeveProfile, at: date) -> tuple[dic
     """Signed weights by risk profile and symbol, and why they are held over (empty when they are new)."""
     weights = stage(sleeve.name, "risk_weights")
     refusal = store.receipts.refusal(weights, WEIGHTS_CHECKS, str(at))
-    if not refusal:
-        return targets(store.lake.read(weights, str(at)), sleeve), ""
+    decided = {} if refusal else targets(store.lake.read(weights, str(at)))
+    undecided = [profile for profile in RISK_PROFILES if profile not in decided]
+    if not undecided:
+        return decided, ""
     held = ledgers_from_rows(store.lake.read(stage(sleeve.name, "track_record"), str(at)))
+    if not refusal:
+        before = held.in_force()
+        decided |= {profile: before[profile] for profile in undecided}
+        return decided, f"{sleeve.name} holds what it held under {', '.join(undecided)}: no engine of record solved it"
     since = held.weights_from or "never: in cash"
     return held.in_force(), f"{sleeve.name} holds its weights of {since}: {refusal}"
 

@@ -169,10 +169,7 @@ def _flattened_weights(meta: MetaProfile, manifest: Manifest) -> dg.AssetsDefini
         ],
         prepare,
         description="Physical net weight per symbol, gross before netting, and what every path contributes.",
-        rules={
-            **{node.name: rules_of(node, "children") for node in nodes},
-            **{sleeve.name: rules_of(sleeve, "risk.engine_of_record") for sleeve in sleeves},
-        },
+        rules={node.name: rules_of(node, "children") for node in nodes},
         owner=meta.owner,
         picture=lambda lake, partition: flattened_picture(lake, path, partition),
     )

@@ -155,7 +155,7 @@ def _track_record(sleeve: SleeveProfile) -> dg.AssetsDefinition:
 
         def decision(at: date) -> tuple[ledgers.Targets | None, str]:
             refusal = store.receipts.refusal(weights, WEIGHTS_CHECKS, str(at))
-            return (None, refusal) if refusal else (targets(store.lake.read(weights, str(at)), sleeve), "")
+            return (None, refusal) if refusal else (targets(store.lake.read(weights, str(at))), "")
 
         def window(at: date) -> Callable[[str], Window]:
             days = market_window(panel.before(at, STEP_DAYS), previous(at), STEP_DAYS)
@@ -174,7 +174,7 @@ def _track_record(sleeve: SleeveProfile) -> dg.AssetsDefinition:
         ],
         prepare,
         description="Days earned since the previous rebalance, after costs, by one cash-explicit ledger per risk profile.",
-        rules=rules_of(sleeve, "ledger", "risk.engine_of_record"),
+        rules=rules_of(sleeve, "ledger"),
         owner=sleeve.owner,
         picture=lambda lake, partition: equity_picture(lake, path, partition),
     )

@@ -20,7 +20,7 @@ from resources.store import Store
 from sleevegraph import risk_weights as weights_rule
 from sleevegraph import solver_cells as cells_rule
 from sleevegraph.calendar import STEP_DAYS
-from sleevegraph.errors import SleevegraphError
+from sleevegraph.errors import LakeError, SleevegraphError
 from sleevegraph.manifest import MarketProfile, SleeveProfile
 from sleevegraph.synthesis import wide_streams
 
@@ -104,6 +104,11 @@ def _enter(
     atoms, synthetic = wide_streams(store.lake.read(upstream, str(at)))
     held = set(store.lake.read(stage(sleeve.name, "winners"), str(at)).filter("winner")["symbol"])
     winners = [atom for atom in atoms if atom.symbol in held]
+    lost = sorted(held - {atom.symbol for atom in winners})
+    if lost:
+        raise LakeError(
+            f"{upstream[0]} {at}: expected a stream of every winner, found none of {lost}; materialise {upstream[1]}"
+        )
     tournament = cells_rule.enter(
         synthetic,
         winners=winners,
@@ -165,7 +170,9 @@ def risk_weights_asset(sleeve: SleeveProfile) -> dg.AssetsDefinition:
         [key(stage(sleeve.name, "winners")), key(upstream), *before],
         prepare,
         description="Weights of the eight risk profiles in synthetic space, and the physical net weights.",
-        rules=rules_of(sleeve, "logic", "direction", "risk.max_cluster_weight", "risk.turnover_limit"),
+        rules=rules_of(
+            sleeve, "logic", "direction", "risk.engine_of_record", "risk.max_cluster_weight", "risk.turnover_limit"
+        ),
         owner=sleeve.owner,
         picture=lambda lake, partition: weights_over_time_picture(lake, path, partition, sleeve.risk.engine_of_record),
     )

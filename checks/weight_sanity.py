@@ -19,8 +19,8 @@ def weight_sanity_check(sleeve: SleeveProfile) -> dg.AssetChecksDefinition:
 
         def judge(key: str) -> Judgement:
             cells = store.lake.read(path, key)
-            findings = weight_sanity(cells, expected_cells(sleeve))
-            standing, reasons = certification(cells, findings)
+            findings = weight_sanity(cells, expected_cells(sleeve), sleeve.risk)
+            standing, reasons = certification(cells, findings, sleeve.risk.engine_of_record)
             return Judgement(findings, {"certification": standing, "reasons": reasons})
 
         return judge

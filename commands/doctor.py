@@ -25,7 +25,7 @@ from resources.store import recorded_source
 from sleevegraph.calendar import STEP_DAYS, grid_dates
 from sleevegraph.engines.problem import Problem
 from sleevegraph.engines.registry import engine_named, engine_names
-from sleevegraph.errors import SleevegraphError
+from sleevegraph.errors import ConfigurationError, SleevegraphError
 from sleevegraph.risk_profiles.solver import pose
 from sleevegraph.solver_cells import Task
 
@@ -62,7 +62,13 @@ def _installation() -> Iterator[Line]:
 def _engines() -> Iterator[Line]:
     """Let every engine solve a small problem where it would solve in a run: in a process of its own."""
     named = _named_engines()
-    names = sorted(engine_names(), key=lambda name: name not in named)
+    names = []
+    for name in sorted(engine_names(), key=lambda name: name not in named):
+        try:
+            engine_named(name)
+            names.append(name)
+        except ConfigurationError as error:
+            yield (PROBLEM if name in named else f"engine {name}"), str(error)
     missing = unavailable(names)
     window = np.random.default_rng(0).normal(0.0, 0.02, (60, 5))
     problem = pose(window, cap=1.0, covariance="sample")

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date
 from enum import StrEnum
 from functools import lru_cache
@@ -191,9 +192,14 @@ def _digest(path: Path, *_version: int) -> str:
     """A guardrail asks for the same few files at every rebalance, so they are read once per version."""
     content = path.read_bytes()
     if _TELEMETRY.encode() in content:
-        metadata = pl.read_parquet_metadata(path)
-        kept = pl.read_parquet(path, glob=False).drop(metadata[_TELEMETRY].split(","))
-        buffer = BytesIO()
-        kept.write_parquet(buffer, metadata={key: metadata[key] for key in (_STATUS, _REASON)})
-        content = buffer.getvalue()
+        with suppress(PolarsError):  # a damaged file has a digest that nobody judged
+            content = _without_telemetry(path)
     return hashlib.sha256(content).hexdigest()
+
+
+def _without_telemetry(path: Path) -> bytes:
+    metadata = pl.read_parquet_metadata(path)
+    kept = pl.read_parquet(path, glob=False).drop(metadata[_TELEMETRY].split(","))
+    buffer = BytesIO()
+    kept.write_parquet(buffer, metadata={key: metadata[key] for key in (_STATUS, _REASON)})
+    return buffer.getvalue()

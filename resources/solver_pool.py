@@ -99,7 +99,7 @@ def _import_error(load: "Future[str]") -> str:
 def _why_ended(error: Exception, limit: float) -> str:
     code = error.exitcode if isinstance(error, ProcessExpired) else -signal.SIGALRM
     if code == -signal.SIGALRM:
-        return f"timeout: no answer within {limit:g} s, its process was ended"
+        return f"timeout: no answer within {limit:g} s, its process was ended; raise risk.time_limit_seconds or drop the engine"
     return f"died: its process ended with exit code {code}"
 
 
@@ -140,11 +140,13 @@ def _why_not_loaded(name: str) -> str:
 
 
 def _solve(name: str, profile: str, problem: Problem, limit: float) -> Answer:
-    with _quiet(), threadpool_limits(limits=1):
-        assets = len(problem.covariance)
+    assets = len(problem.covariance)
+    with _quiet():
         missing = _why_not_loaded(name)
-        if missing:
-            return unsolved(assets, "unavailable", missing), 0.0
+    if missing:
+        return unsolved(assets, "unavailable", f"{missing}; {install_hint(engine_named(name))}"), 0.0
+    # Only what is loaded by now can be held to one thread.
+    with _quiet(), threadpool_limits(limits=1):
         # The kernel ends this process when the time is over, even where a solver never returns to Python.
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, limit)

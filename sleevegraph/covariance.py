@@ -60,11 +60,6 @@ def _ledoit_wolf(centred: Floats, covariance: Floats) -> Floats:
     return shrunk
 
 
-def correlation_distance(returns: Floats) -> Floats:
-    """Condensed sqrt((1 - rho) / 2) between the columns of finite, non-constant returns (T, N)."""
-    return distance_of(estimate_covariance(returns, "sample"))
-
-
 def distance_of(covariance: Floats) -> Floats:
     """Condensed sqrt((1 - rho) / 2) between the assets of a covariance matrix (N, N) without a zero variance."""
     volatility = np.sqrt(covariance.diagonal())

@@ -85,7 +85,7 @@ def advance(
     ledgers
         State at the close before the window.
     decision
-        Targets decided at the window's first day; None when a gate blocked them.
+        Targets decided at the window's first day; None when a gate blocked them. A profile that is missing holds.
     held
         Why the decision was blocked; empty otherwise.
     window
@@ -101,7 +101,7 @@ def advance(
     first = ledgers.day + timedelta(days=1)
     frames, after = [], {}
     for profile, before in ledgers.holdings.items():
-        targets = None if decision is None else dict(decision[profile])
+        targets = None if decision is None or profile not in decision else dict(decision[profile])
         rows, after[profile] = earn(before, targets, window(profile), rules)
         frames.append(rows.with_columns(profile=pl.lit(profile)))
     weights_from = ledgers.weights_from if decision is None else first

@@ -16,11 +16,6 @@ ROUNDING = 1e-14
 """Of a sum of weights."""
 
 
-def project_capped_simplex(v: Floats, cap: float) -> Floats:
-    """The w (N,) nearest to v with 0 <= w <= cap and sum 1."""
-    return project_bounded_simplex(v, 0.0, cap)
-
-
 def project_bounded_simplex(v: Floats, lower: npt.ArrayLike, upper: npt.ArrayLike) -> Floats:
     """The w (N,) nearest to v with lower <= w <= upper and sum 1, exact up to rounding.
 

@@ -9,7 +9,7 @@ import polars as pl
 from sleevegraph.atoms import sign_of
 from sleevegraph.cluster_caps import Labels, feasible_limit, project_on_clusters
 from sleevegraph.engines.protocol import SOLVED
-from sleevegraph.manifest import RISK_PROFILES, SleeveProfile
+from sleevegraph.manifest import SleeveProfile
 from sleevegraph.panel import Floats
 from sleevegraph.projection import project_bounded_simplex
 from sleevegraph.solver_cells import WEIGHTED, Cell
@@ -20,6 +20,7 @@ SCHEMA = pl.Schema(
     {
         "engine": pl.String(),
         "profile": pl.String(),
+        "of_record": pl.Boolean(),
         "status": pl.String(),
         "reason": pl.String(),
         "cap": pl.Float64(),
@@ -33,11 +34,11 @@ SCHEMA = pl.Schema(
         "net": pl.Float64(),
     }
 )
-IN_CASH = ("rejected", "failed")
-"""Statuses that hold cash: nobody can solve the data, and the last rung of the ladder."""
+IN_CASH = "rejected"
+"""The status that holds cash on purpose: nobody can solve the data."""
 
-CLUSTERED = (*SOLVED, "barbell")
-"""Profiles that choose weights of the winners; the others are what they are."""
+CHOOSING = (*SOLVED, "barbell")
+"""Profiles that choose weights, which caps and limits may bend; the others are what they are."""
 
 Book = Mapping[str, float]
 """Weight in synthetic space by symbol."""
@@ -65,8 +66,9 @@ def risk_weights(
     Returns
     -------
     pl.DataFrame
-        `SCHEMA`, one row per asset of a cell. A rejected or failed cell is one CASH row; one that is unavailable or
-        unsupported is one row without a symbol.
+        `SCHEMA`, one row per asset of a cell. A rejected cell is one CASH row; one that failed, or is unavailable or
+        unsupported, is one row without a symbol: it decides nothing. `of_record` marks the cells that are traded, so
+        that a later change of the manifest does not change what was decided.
     """
     rows: list[dict[str, object]] = []
     for cell in cells.iter_rows(named=True):
@@ -84,13 +86,17 @@ def books(weights: pl.DataFrame) -> dict[Cell, dict[str, float]]:
     return found
 
 
-def targets(weights: pl.DataFrame, sleeve: SleeveProfile) -> dict[str, dict[str, float]]:
-    """Signed physical targets of the engine of record by profile and symbol; cash is what is left."""
-    found: dict[str, dict[str, float]] = {profile: {} for profile in RISK_PROFILES}
-    of_record = pl.col("engine") == sleeve.risk.engine_of_record
-    held = weights.filter(of_record & pl.col("symbol").is_not_null() & (pl.col("net") != 0.0))
-    for profile, symbol, net in held.select("profile", "symbol", "net").iter_rows():
-        found[profile][symbol] = net
+def targets(weights: pl.DataFrame) -> dict[str, dict[str, float]]:
+    """Signed physical targets of the cells of record by profile and symbol; cash is what is left.
+
+    A profile whose solve failed has no targets: what it held before stays in force.
+    """
+    found: dict[str, dict[str, float]] = {}
+    decided = weights.filter(pl.col("of_record") & pl.col("symbol").is_not_null())
+    for profile, symbol, net in decided.select("profile", "symbol", "net").iter_rows():
+        book = found.setdefault(profile, {})
+        if net != 0.0:
+            book[symbol] = net
     return found
 
 
@@ -98,7 +104,8 @@ def _rows(
     cell: dict[str, Any], sleeve: SleeveProfile, clusters: Mapping[str, int], before: Book | None
 ) -> list[dict[str, object]]:
     common = {key: cell[key] for key in ("engine", "profile", "status", "reason", "cap")}
-    if cell["status"] in IN_CASH:
+    common["of_record"] = cell["engine"] == sleeve.risk.engine_of_record
+    if cell["status"] == IN_CASH:
         return [{**common, "symbol": CASH, "weight": 1.0, "net": 0.0}]
     if cell["status"] not in WEIGHTED:
         return [common]
@@ -108,7 +115,7 @@ def _rows(
     turnover = None
     if limit is not None:
         weights = nearest(weights)
-    if sleeve.risk.turnover_limit is not None and before is not None:
+    if sleeve.risk.turnover_limit is not None and before is not None and cell["profile"] in CHOOSING:
         held = np.array([before.get(symbol, 0.0) for symbol in symbols])
         left = sum(weight for symbol, weight in before.items() if symbol not in symbols)
         limited = limit_turnover(weights, nearest(held), held, left, sleeve.risk.turnover_limit)
@@ -126,7 +133,7 @@ def _caps(
 ) -> tuple[Callable[[Floats], Floats], float | None]:
     """The projection on a cell's caps, and the cluster limit that applies to it."""
     cap, limit = cell["cap"], sleeve.risk.max_cluster_weight
-    if limit is None or cell["profile"] not in CLUSTERED:
+    if limit is None or cell["profile"] not in CHOOSING:
         return lambda weights: project_bounded_simplex(weights, 0.0, cap), None
     limit = feasible_limit(labels, cap, limit)
     return lambda weights: project_on_clusters(weights, cap, labels, limit), limit

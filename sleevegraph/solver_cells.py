@@ -150,7 +150,7 @@ def cells_frame(tournament: Tournament, outcomes: Mapping[Cell, Outcome]) -> pl.
             {
                 **_row(cell, found, tournament),
                 "solve_ms": outcome.milliseconds if outcome else None,
-                "agreement": _agreement(found, solutions.get(("native", cell[1]))),
+                "agreement": _agreement(cell[1], found, solutions.get(("native", cell[1]))),
             }
         )
     return pl.DataFrame(rows, schema=SCHEMA)
@@ -249,9 +249,9 @@ def _cap(assets: int, sleeve: SleeveProfile) -> float:
     return max(sleeve.risk.cluster_cap, 1.0 / assets)
 
 
-def _agreement(found: Solution, native: Solution | None) -> float | None:
-    """Largest difference of a weight from that of the native engine."""
-    if native is None or found.status not in WEIGHTED or native.status not in WEIGHTED:
+def _agreement(profile: str, found: Solution, native: Solution | None) -> float | None:
+    """Largest difference of a weight from that of the native engine, where both solved the profile as asked."""
+    if profile not in SOLVED or native is None or not found.status == native.status == "native":
         return None
     return float(np.abs(found.weights - native.weights).max())
 

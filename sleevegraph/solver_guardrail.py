@@ -64,7 +64,7 @@ def failure_rate(windows: Windows, at: date, rules: RiskRules) -> FailureRate:
                     failed[f"{engine} {status}: {reason}"] += 1
     share = sum(failed.values()) / expected if expected else 1.0
     verdict = FailureRate([], len(windows), expected, dict(failed.most_common()), share, stood_in)
-    verdict.findings.extend([*_too_many(verdict, rules), *_of_record(windows.get(at), rules)])
+    verdict.findings.extend([*_too_many(verdict, rules), *_of_record(windows.get(at), rules), *_joined(windows, rules)])
     return verdict
 
 
@@ -91,6 +91,17 @@ def _too_many(verdict: FailureRate, rules: RiskRules) -> list[Finding]:
         text = f"{verdict.stood_in} {counted} hold a stand-in ({verdict.stood_in / verdict.expected:.1%})"
         found.append(Finding("WARN", "STAND_INS", "", text))
     return found
+
+
+def _joined(windows: Windows, rules: RiskRules) -> list[Finding]:
+    """An engine that some records do not name: a failing one could hide behind a new name, so it is said."""
+    stored = [cells for cells in windows.values() if cells is not None]
+    counts = {engine: sum(engine in cells["engine"] for cells in stored) for engine in rules.engines}
+    return [
+        Finding("WARN", "ENGINE_JOINED", "", f"{engine} is in {count} of the last {len(stored)} records")
+        for engine, count in counts.items()
+        if count < len(stored)
+    ]
 
 
 def _of_record(cells: pl.DataFrame | None, rules: RiskRules) -> list[Finding]:

@@ -8,23 +8,23 @@ from typing import get_args
 import polars as pl
 
 from sleevegraph.findings import Finding
-from sleevegraph.manifest import RISK_PROFILES
+from sleevegraph.manifest import RISK_PROFILES, RiskRules
 from sleevegraph.risk_profiles.solution import Status
+from sleevegraph.risk_weights import CHOOSING
+from sleevegraph.solver_cells import WEIGHTED, Cell
+from sleevegraph.track_record import CASH
 
-WEIGHTED = ("native", "fallback")
-"""Statuses with weights of assets, to which the cap applies."""
-IN_CASH = ("rejected", "failed")
+IN_CASH = ("rejected",)
 """Statuses that hold the one row CASH with weight 1."""
 WITHOUT_ANSWER = ("failed", "unavailable")
 STATUSES = get_args(Status)
 CERTIFIED, DEGRADED = "CERTIFIED", "DEGRADED"
-CASH = "CASH"
+NATIVE = "native"
+"""The engine that certifies."""
 TOLERANCE = 1e-9
 
-Cell = tuple[str, str]
 
-
-def weight_sanity(cells: pl.DataFrame, expected: Sequence[Cell]) -> list[Finding]:
+def weight_sanity(cells: pl.DataFrame, expected: Sequence[Cell], risk: RiskRules) -> list[Finding]:
     """Every defect of one sleeve's weights at one rebalance; an ERROR blocks.
 
     Parameters
@@ -34,6 +34,8 @@ def weight_sanity(cells: pl.DataFrame, expected: Sequence[Cell]) -> list[Finding
         cell without weights is one row whose symbol is null.
     expected
         The (engine, profile) pairs that must be there, and no others.
+    risk
+        The caps that the manifest sets: what a row says of its own cap must be that.
 
     Returns
     -------
@@ -46,22 +48,23 @@ def weight_sanity(cells: pl.DataFrame, expected: Sequence[Cell]) -> list[Finding
     findings = [_error("CELL_MISSING", "", cell, "expected, found no row") for cell in expected if cell not in found]
     findings += [_error("CELL_UNEXPECTED", "", cell, "not an expected cell") for cell in found if cell not in expected]
     for cell, rows in found.items():
-        findings += _judge(cell, rows)
+        findings += _judge(cell, rows, risk)
     return findings
 
 
-def certification(cells: pl.DataFrame, findings: Sequence[Finding]) -> tuple[str, list[str]]:
-    """CERTIFIED when the native engine solved all eight profiles as asked and no finding is an error.
+def certification(cells: pl.DataFrame, findings: Sequence[Finding], of_record: str = NATIVE) -> tuple[str, list[str]]:
+    """CERTIFIED when native and the engine of record solved all eight profiles as asked and no finding is an error.
 
     Otherwise DEGRADED with the reasons.
     """
     found = _by_cell(cells)
     reasons = []
-    for profile in RISK_PROFILES:
-        rows = found.get(("native", profile), [])
-        if not rows:
-            reasons.append(f"native/{profile}: no cell")
-        reasons += sorted({f"native/{profile}: {r['status']}: {r['reason']}" for r in rows if r["status"] != "native"})
+    for engine in dict.fromkeys((NATIVE, of_record)):
+        for profile in RISK_PROFILES:
+            rows, cell = found.get((engine, profile), []), f"{engine}/{profile}"
+            if not rows:
+                reasons.append(f"{cell}: no cell")
+            reasons += sorted({f"{cell}: {r['status']}: {r['reason']}" for r in rows if r["status"] != "native"})
     reasons += [f"{f.code} {f.symbol}: {f.message}" for f in findings if f.level == "ERROR"]
     return (DEGRADED if reasons else CERTIFIED), reasons
 
@@ -77,7 +80,7 @@ def _error(code: str, symbol: str, cell: Cell, text: str) -> Finding:
     return Finding("ERROR", code, symbol, f"{cell[0]}/{cell[1]}: {text}")
 
 
-def _judge(cell: Cell, rows: list[dict[str, object]]) -> list[Finding]:
+def _judge(cell: Cell, rows: list[dict[str, object]], risk: RiskRules) -> list[Finding]:
     statuses = sorted({str(row["status"]) for row in rows})
     status = statuses[0]
     if len(statuses) > 1 or status not in STATUSES:
@@ -98,7 +101,19 @@ def _judge(cell: Cell, rows: list[dict[str, object]]) -> list[Finding]:
         findings += _judge_weight(cell, row, capped=status in WEIGHTED)
     if held or status in (*WEIGHTED, *IN_CASH):
         findings += _judge_sum(cell, held)
-    return findings + _judge_clusters(cell, held)
+    return findings + (_judge_caps(cell, held, risk) if status in WEIGHTED else []) + _judge_clusters(cell, held)
+
+
+def _judge_caps(cell: Cell, held: list[dict[str, object]], risk: RiskRules) -> list[Finding]:
+    """A row that says a wider cap than the manifest would pass any judge that believes it."""
+    cap = max(risk.cluster_cap, 1.0 / max(len(held), 1))
+    found = {_finite(row["cap"]) for row in held} - {None}
+    findings = [_error("CAP_UNKNOWN", "", cell, f"expected the cap {cap:g}, found {found}")] if found - {cap} else []
+    if risk.max_cluster_weight is not None and cell[1] in CHOOSING and any(r["cluster_limit"] is None for r in held):
+        findings.append(
+            _error("CAP_UNKNOWN", "", cell, f"expected a cluster limit of {risk.max_cluster_weight:g} or more")
+        )
+    return findings
 
 
 def _judge_clusters(cell: Cell, held: list[dict[str, object]]) -> list[Finding]:

@@ -128,8 +128,8 @@ def test_a_turnover_limit_stays_within_the_cluster_cap() -> None:
 def test_a_planted_excess_of_a_cluster_is_found() -> None:
     rows = risk_weights(cells(), sleeve(max_cluster_weight=0.5), CLUSTERS)
     planted = rows.with_columns(weight=pl.Series([0.3, 0.25, 0.15, 0.15, 0.15]))
-    expected = [("native", "hrp")]
-    assert weight_sanity(rows, expected) == []
-    assert weight_sanity(planted, expected) == [
+    expected, rules = [("native", "hrp")], sleeve(max_cluster_weight=0.5).risk
+    assert weight_sanity(rows, expected, rules) == []
+    assert weight_sanity(planted, expected, rules) == [
         Finding("ERROR", "CLUSTER_CAP_EXCEEDED", "", "native/hrp: cluster 1: expected at most 0.5, found 0.55")
     ]

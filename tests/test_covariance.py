@@ -3,7 +3,7 @@ import pytest
 from scipy.spatial.distance import squareform
 from sklearn.covariance import ledoit_wolf
 
-from sleevegraph.covariance import correlation_distance, estimate_covariance
+from sleevegraph.covariance import distance_of, estimate_covariance
 from sleevegraph.errors import ConfigurationError
 
 
@@ -45,11 +45,13 @@ def test_unknown_method_is_a_configuration_error() -> None:
 def test_correlation_distance_is_root_of_half_one_minus_rho() -> None:
     returns = factor_returns(3, 252, 12)
     expected = np.sqrt(0.5 * (1.0 - np.corrcoef(returns.T)))
-    np.testing.assert_allclose(correlation_distance(returns), squareform(expected, checks=False), atol=1e-11)
+    np.testing.assert_allclose(
+        distance_of(estimate_covariance(returns, "sample")), squareform(expected, checks=False), atol=1e-11
+    )
 
 
 def test_distance_of_equal_columns_is_zero_and_of_opposite_ones_is_one() -> None:
     column = factor_returns(4, 50, 1)
-    distance = squareform(correlation_distance(np.hstack([column, 3.0 * column, -column])))
+    distance = squareform(distance_of(estimate_covariance(np.hstack([column, 3.0 * column, -column]), "sample")))
     assert distance[0, 1] == 0.0
     assert distance[0, 2] == 1.0

@@ -17,7 +17,7 @@ from sleevegraph.engines.protocol import SOLVED, Engine
 from sleevegraph.engines.riskfolio_engine import Riskfolio
 from sleevegraph.engines.skfolio_engine import Skfolio
 from sleevegraph.panel import Panel, build_panel
-from sleevegraph.projection import project_capped_simplex
+from sleevegraph.projection import project_bounded_simplex
 from sleevegraph.risk_profiles import solve
 from sleevegraph.risk_profiles.solver import solve_posed
 from sleevegraph.risk_profiles.verification import verified
@@ -185,7 +185,7 @@ def test_riskfolios_noise_without_a_positive_mean_is_infeasible_and_would_be_cau
     noise = riskfolio_by_default(problem, "Sharpe")
     assert abs(noise.sum() - 1.0) < 1e-9
     assert noise.min() >= 0.0
-    assert "negative mean" in verified("max_sharpe", Attempt(noise), problem, Riskfolio())[2]
+    assert "without a positive mean" in verified("max_sharpe", Attempt(noise), problem, Riskfolio())[2]
     for engine in ENGINES:
         solution = solved_by(engine, "max_sharpe", problem)
         assert (solution.status, solution.rung) == ("fallback", "min_variance")
@@ -199,7 +199,7 @@ def test_riskfolios_risk_parity_ignores_the_cap_and_the_weights_are_projected_on
     assert ignored.max() > 0.3
     solution = solved_by("riskfolio", "risk_parity", problem)
     assert solution.weights.max() <= 0.25
-    np.testing.assert_allclose(solution.weights, project_capped_simplex(ignored, 0.25), atol=1e-9)
+    np.testing.assert_allclose(solution.weights, project_bounded_simplex(ignored, 0.0, 0.25), atol=1e-9)
 
 
 @pytest.mark.parametrize("profile", [*CONVEX, "risk_parity"])

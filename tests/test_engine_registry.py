@@ -17,16 +17,15 @@ from tests.windows import window
 
 ROOT = Path(__file__).resolve().parents[1]
 INVERSE = '''
-import numpy as np
-from sleevegraph.engines.problem import Attempt
+from sleevegraph.engines.native.hrp import hrp
 
 class Inverse:
-    """Inverse volatility under the name of hrp."""
+    """The hrp of native under another name."""
     name, profiles, module, requirement = "inverse", frozenset({"hrp"}), "inverse_engine", "inverse-dist"
     max_residual, dust = 1e-6, 0.0
     def load(self): pass
     def attempt(self, profile, problem, *, tighter=False):
-        return Attempt((1 / problem.volatility) / (1 / problem.volatility).sum())
+        return hrp(problem)
 '''
 
 
@@ -88,9 +87,19 @@ def test_an_engine_of_another_distribution_is_listed_and_solves(site: Path) -> N
         "print(found.status); print(*found.weights.tolist())"
     )
     listed, status, weights = python(code, site).splitlines()
-    volatility = window(0, 5).std(axis=0)
     assert (listed, status) == ("inverse", "native")
-    np.testing.assert_allclose([float(w) for w in weights.split()], (1 / volatility) / (1 / volatility).sum())
+    np.testing.assert_array_equal([float(w) for w in weights.split()], solve("hrp", window(0, 5)).weights)
+
+
+def test_an_added_engine_that_calls_something_else_hrp_is_found_out(site: Path) -> None:
+    source = INVERSE.replace(
+        "return hrp(problem)", "v = 1 / problem.volatility; return type(hrp(problem))(v / v.sum())"
+    )
+    distribution(site, "inverse-dist", "inverse = inverse_engine:Inverse", "inverse_engine", source)
+    sys.modules.pop("inverse_engine", None)
+    solution = solve("hrp", window(0, 5), engine="inverse")
+    assert (solution.status, solution.rung) == ("fallback", "inverse_volatility")
+    assert solution.reason.startswith("hrp: residual ")
 
 
 def test_the_documented_example_is_an_engine_and_agrees_with_native(site: Path) -> None:
@@ -119,6 +128,7 @@ def test_what_an_added_engine_has_no_recipe_for_is_unsupported(site: Path) -> No
         ("import a_solver_that_is_missing", "ModuleNotFoundError: No module named 'a_solver_that_is_missing'"),
         ("def (", "SyntaxError: "),
         ("raise OSError('lib.so: cannot open')", "OSError: lib.so: cannot open"),
+        ("raise RuntimeError('no licence')", "RuntimeError: no licence"),
     ],
 )
 def test_an_added_engine_that_cannot_be_imported_is_unavailable(site: Path, source: str, reason: str) -> None:
@@ -138,6 +148,8 @@ def test_an_added_engine_that_cannot_be_imported_is_unavailable(site: Path, sour
         (INVERSE.replace('"inverse", frozenset', '"other", frozenset'), "found name 'other'"),
         (INVERSE.replace('{"hrp"}', '{"hrp", "kelly"}'), "found name 'inverse' and profiles hrp, kelly"),
         (INVERSE.replace('{"hrp"}', "()"), "profiles none"),
+        (INVERSE.replace("1e-6, 0.0", "float('inf'), 0.0"), "expected max_residual in (0, 0.001]"),
+        (INVERSE.replace("1e-6, 0.0", "1e-6, 0.1"), "and dust in [0, 1e-06], found 1e-06 and 0.1; a looser one"),
         (INVERSE.replace("def load", "def __init__(self, key): pass\n    def load"), "a class without arguments"),
         ("Other = 1", "expected an engine there, found none"),
     ],

@@ -309,3 +309,35 @@ def test_the_rerun_that_the_refusal_names_opens_the_gate(home: TemporaryHome) ->
     reopened = TemporaryHome(home.root, home.defs)
     assert reopened.run(KEYS[1], assets=[BOOKS[0]]).success
     reopened.close()
+
+
+def test_a_failed_solver_never_sells_a_book_its_profile_holds_and_the_others_trade(home: TemporaryHome) -> None:
+    before = home.hashes()
+    failed = pl.col("profile") == "hrp"
+    home.plant(
+        CELLS,
+        KEYS[1],
+        pl.when(failed).then(pl.lit("failed")).otherwise("status").alias("status"),
+        pl.when(failed).then(pl.lit("timeout: planted")).otherwise("reason").alias("reason"),
+    )
+    assert home.run(*KEYS, checks=[(CELLS, "solver_failure_rate")]).success
+    assert home.run(*KEYS[1:], assets=[WEIGHTS]).success
+    assert home.run(*KEYS[1:], checks=WEIGHTS_CHECKS).success
+    assert home.run(*KEYS[1:], assets=DOWNSTREAM).success
+    assert [home.standing(WEIGHTS, key) for key in KEYS] == ["OK"] * 4, "one cell of sixteen does not block"
+    (nothing,) = hrp(home, WEIGHTS, KEYS[1]).rows(named=True)
+    assert (nothing["symbol"], nothing["status"], nothing["reason"]) == (None, "failed", "timeout: planted")
+    expected = proportions(drifted(decided(home, KEYS[0], SHORT), KEYS[0], KEYS[1]))
+    assert proportions(leg(home, KEYS[1], SHORT)) == pytest.approx(expected, abs=1e-12)
+    for book in BOOKS:
+        assert home.metadata(book, KEYS[1])["held"] == [
+            f"{SHORT} holds what it held under hrp: no engine of record solved it"
+        ]
+        assert home.metadata(book, KEYS[1])["certification"] == "DEGRADED"
+    # The ledger of hrp trades nothing in that window, that of another profile does.
+    first = home.read(RECORD, KEYS[2]).filter(pl.col("date") == pl.col("date").min())
+    turnover = dict(first.select("profile", "turnover").iter_rows())
+    assert turnover["hrp"] == 0.0
+    assert turnover["min_variance"] > 0.1
+    after = home.hashes()
+    assert not [name for name in before if name.startswith(LONG) and before[name] != after[name]]

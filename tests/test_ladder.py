@@ -1,5 +1,7 @@
 """A solver that lies, stops or breaks is found out, each defect by its own reason, and never counts as native."""
 
+import pickle
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -126,7 +128,7 @@ def test_a_ratio_of_negative_mean_is_noise() -> None:
     assert problem().largest_mean > 0
     weights, _, reason = verified("max_sharpe", losing, problem(), Planted(max_residual=np.inf))
     assert weights is None
-    assert reason.startswith("weights of negative mean -0.00073")
+    assert reason.startswith("weights without a positive mean (-0.00073)")
 
 
 def test_an_engine_is_not_even_asked_for_the_ratio_that_does_not_exist() -> None:
@@ -282,3 +284,39 @@ def test_hrp_of_halves_without_variance_is_solved_with_a_ridge() -> None:
         "hrp: both halves of a cluster of 4 assets have no variance; tighter: both halves"
     )
     np.testing.assert_allclose(solution.weights, 0.25, atol=1e-12)
+
+
+@dataclass(frozen=True)
+class Other(Planted):
+    """An engine that is not native, with the tolerance of the libraries."""
+
+    name: str = "other"
+    max_residual: float = 1e-6
+
+
+@pytest.mark.parametrize("profile", ["hrp", "barbell"])
+def test_an_hrp_that_is_not_its_definition_is_caught(profile: str) -> None:
+    posed = problem()
+    assert climb(profile, posed, Other()).status == "native"
+    solution = climb(profile, posed, Other(recipes={"hrp": lambda given: Attempt(np.eye(len(given.mean))[0])}))
+    assert solution.status == "fallback"
+    assert re.match(rf"{profile}: residual 0\.\d+|{profile}: residual \d\.\de-01", solution.reason)
+
+
+def test_an_engine_that_works_in_place_cannot_move_what_it_is_judged_by() -> None:
+    def cheat(given: Problem) -> Attempt:
+        given.covariance[:] = np.eye(len(given.mean))
+        return Attempt(EQUAL)
+
+    solution = climb("min_variance", problem(), Planted(recipes={"min_variance": cheat}))
+    assert (solution.status, solution.rung) == ("fallback", "hrp")
+    assert "read-only" in solution.reason
+    elsewhere = pickle.loads(pickle.dumps(problem()))  # noqa: S301 - our own bytes, as a solver's process gets them
+    for array in (elsewhere.returns, elsewhere.covariance, elsewhere.mean, elsewhere.correlation):
+        assert not array.flags.writeable
+
+
+def test_posing_a_window_leaves_the_callers_array_as_it_was() -> None:
+    returns = window(8, N)
+    assert isinstance(pose(returns, cap=CAP, covariance="sample"), Problem)
+    returns[0, 0] = 0.5

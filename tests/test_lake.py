@@ -208,3 +208,17 @@ def test_bars_in_any_portions_make_the_same_files(tmp_path: Path, market: pl.Dat
         name: content for name, (content, _) in states(whole).items()
     }
     assert whole.newest_bar() == FIRST + timedelta(days=39)
+
+
+def test_telemetry_is_stored_and_no_part_of_the_digest_and_a_damaged_file_has_another_one(lake: Lake) -> None:
+    timed = ROWS.with_columns(solve_ms=pl.lit(1.5))
+    digest = lake.write(ASSET, KEY, timed, telemetry=("solve_ms",))
+    assert lake.read(ASSET, KEY).equals(timed)
+    assert lake.write(ASSET, KEY, timed.with_columns(solve_ms=pl.lit(9.0)), telemetry=("solve_ms",)) == digest
+    assert lake.write(ASSET, KEY, timed.with_columns(solve_ms=pl.lit(9.0))) != digest
+    lake.write(ASSET, KEY, timed, telemetry=("solve_ms",))
+    path = lake.path(ASSET, KEY)
+    content = bytearray(path.read_bytes())
+    content[4:40] = bytes(36)
+    path.write_bytes(content)
+    assert lake.digest(ASSET, KEY) != digest, "and it is no exception: whoever asks finds the verdict stale"

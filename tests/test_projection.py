@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sleevegraph.errors import ConfigurationError
-from sleevegraph.projection import project_bounded_simplex, project_capped_simplex
+from sleevegraph.projection import project_bounded_simplex
 
 
 @st.composite
@@ -55,17 +55,17 @@ def test_the_variational_inequality_catches_clip_and_renormalise() -> None:
 
 def test_weights_within_the_cap_stay_what_they_are() -> None:
     weights = np.array([0.2, 0.25, 0.25, 0.3])
-    np.testing.assert_allclose(project_capped_simplex(weights, 0.3), weights, atol=1e-15)
+    np.testing.assert_allclose(project_bounded_simplex(weights, 0.0, 0.3), weights, atol=1e-15)
 
 
 def test_tight_caps_and_floors_leave_equal_weight() -> None:
     v = np.array([3.0, -1.0, 0.2, 0.0, 0.1, 7.0])
-    np.testing.assert_allclose(project_capped_simplex(v, 1 / 6), np.full(6, 1 / 6), atol=1e-15)
+    np.testing.assert_allclose(project_bounded_simplex(v, 0.0, 1 / 6), np.full(6, 1 / 6), atol=1e-15)
     np.testing.assert_allclose(project_bounded_simplex(v, 1 / 6, 1.0), np.full(6, 1 / 6), atol=1e-15)
 
 
 def test_huge_values_do_not_lose_the_sum() -> None:
-    np.testing.assert_array_equal(project_capped_simplex(np.array([1e17, 1e17, 0.0]), 1.0), [0.5, 0.5, 0.0])
+    np.testing.assert_array_equal(project_bounded_simplex(np.array([1e17, 1e17, 0.0]), 0.0, 1.0), [0.5, 0.5, 0.0])
 
 
 @pytest.mark.parametrize(

@@ -36,15 +36,14 @@ def test_net_is_weight_times_the_sign_of_the_direction(status: str, direction: s
         assert (asset["status"], asset["cap"], asset["turnover"]) == (status, 0.5, None)
 
 
-@pytest.mark.parametrize("status", ["rejected", "failed"])
-def test_a_cell_that_nobody_solved_is_one_row_of_cash(status: str) -> None:
-    (cash,) = risk_weights(stored([row("native", "hrp", status)]), sleeve("native")).rows(named=True)
+def test_a_cell_that_nobody_can_solve_is_one_row_of_cash() -> None:
+    (cash,) = risk_weights(stored([row("native", "hrp", "rejected")]), sleeve("native")).rows(named=True)
     assert (cash["symbol"], cash["weight"], cash["net"]) == ("CASH", 1.0, 0.0)
-    assert (cash["status"], cash["reason"], cash["direction"]) == (status, f"why {status}", None)
+    assert (cash["status"], cash["reason"], cash["direction"]) == ("rejected", "why rejected", None)
 
 
-@pytest.mark.parametrize("status", ["unavailable", "unsupported"])
-def test_a_cell_that_nobody_could_solve_is_one_row_without_a_symbol(status: str) -> None:
+@pytest.mark.parametrize("status", ["failed", "unavailable", "unsupported"])
+def test_a_cell_without_an_answer_decides_nothing_and_is_one_row_without_a_symbol(status: str) -> None:
     (nothing,) = risk_weights(stored([row("native", "hrp", status)]), sleeve("native")).rows(named=True)
     assert (nothing["symbol"], nothing["weight"], nothing["net"]) == (None, None, None)
     assert (nothing["status"], nothing["reason"]) == (status, f"why {status}")
@@ -69,23 +68,25 @@ def test_targets_are_those_of_the_engine_of_record() -> None:
     engines = ("native", "skfolio")
     for of_record, expected in (("native", {"A": -0.9, "B": -0.1}), ("skfolio", {"A": -0.2, "C": -0.8})):
         made_up = sleeve(*engines, direction="SHORT", engine_of_record=of_record)
-        found = targets(risk_weights(cells, made_up), made_up)
-        assert found["hrp"] == expected
-        assert list(found) == list(RISK_PROFILES)
-        assert [profile for profile in found if found[profile]] == ["hrp"]
+        assert targets(risk_weights(cells, made_up)) == {"hrp": expected}
 
 
-def test_targets_of_cells_in_cash_or_without_an_answer_hold_nothing() -> None:
+def test_a_rejected_cell_sells_and_a_failed_one_decides_nothing() -> None:
     statuses = ("rejected", "failed", "unavailable", "unsupported")
     cells = stored([row("native", profile, status) for profile, status in zip(RISK_PROFILES, statuses, strict=False)])
-    assert targets(risk_weights(cells, sleeve("native")), sleeve("native")) == {
-        profile: {} for profile in RISK_PROFILES
-    }
+    assert targets(risk_weights(cells, sleeve("native"))) == {RISK_PROFILES[0]: {}}
+
+
+def test_what_was_of_record_when_it_was_decided_stays_so() -> None:
+    cells = stored([row("native", "hrp", weights={"A": 1.0}), row("skfolio", "hrp", weights={"B": 1.0})])
+    decided = risk_weights(cells, sleeve("native", "skfolio"))
+    assert decided.filter("of_record")["engine"].unique().to_list() == ["native"]
+    assert targets(decided) == {"hrp": {"A": 1.0}}
 
 
 def test_a_weight_of_zero_is_no_target() -> None:
     cells = stored([row("native", "hrp", weights={"A": 1.0, "B": 0.0})])
-    assert targets(risk_weights(cells, sleeve("native")), sleeve("native"))["hrp"] == {"A": 1.0}
+    assert targets(risk_weights(cells, sleeve("native")))["hrp"] == {"A": 1.0}
 
 
 def test_books_are_what_cells_hold_beside_cash() -> None:

@@ -134,7 +134,8 @@ def test_only_windows_without_a_record_are_too_many_failures() -> None:
 def test_an_engine_that_joined_later_is_not_missing_before() -> None:
     before, since = window(["native"]), window(["native", "skfolio"])
     rate = failure_rate(windows(before, before, since), AT, rules("native", "skfolio"))
-    assert (rate.expected, rate.share, rate.findings) == (8 + 8 + 16, 0.0, [])
+    assert (rate.expected, rate.share, codes(rate)) == (8 + 8 + 16, 0.0, [("WARN", "ENGINE_JOINED")])
+    assert rate.findings[0].message == "skfolio is in 1 of the last 3 records"
 
 
 def test_an_engine_that_the_judged_window_misses_altogether_is_a_failure_of_all_its_cells() -> None:
@@ -142,7 +143,7 @@ def test_an_engine_that_the_judged_window_misses_altogether_is_a_failure_of_all_
     rate = failure_rate(windows(both, window(["native"])), AT, rules("native", "skfolio"))
     assert (rate.expected, rate.failed) == (32, {"skfolio failed: no record": 8})
     alone = failure_rate(windows(window(["native"])), AT, rules("native", "skfolio"))
-    assert codes(alone) == [("ERROR", "SOLVER_FAILURE_RATE")]
+    assert codes(alone) == [("ERROR", "SOLVER_FAILURE_RATE"), ("WARN", "ENGINE_JOINED")]
 
 
 def test_an_engine_that_left_the_manifest_is_ignored() -> None:
@@ -153,7 +154,7 @@ def test_an_engine_that_left_the_manifest_is_ignored() -> None:
 
 def test_records_of_none_of_the_manifests_engines_are_no_records() -> None:
     rate = failure_rate(windows(window(["skfolio"])), AT, rules("native"))
-    assert [level for level, _ in codes(rate)] == ["ERROR"]
+    assert [level for level, _ in codes(rate)] == ["ERROR", "WARN"]
 
 
 def test_an_unavailable_engine_of_record_is_an_error_of_its_own_however_few_cells_failed() -> None:

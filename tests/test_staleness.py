@@ -63,9 +63,8 @@ SLEEVE: Mapping[str, tuple[Any, set[str]]] = {
     "selection.sparse_below": (4, {"winners"}),
     "risk.engines": (("native", "skfolio"), {"solver_cells"}),
     "risk.engine_of_record": (
-        "skfolio",  # also says who solves the barbell
-        {"solver_cells", "track_record", f"{META}/flattened_weights", f"{FRACTAL}/flattened_weights"}
-        | {"meta_crypto_only/flattened_weights"},
+        "skfolio",
+        {"solver_cells", "risk_weights"},  # it says who solves the barbell, and what is traded from then on
     ),
     "risk.covariance": ("sample", {"solver_cells"}),
     "risk.cluster_cap": (0.2, {"solver_cells"}),

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sleevegraph.projection import project_capped_simplex
+from sleevegraph.projection import project_bounded_simplex
 from sleevegraph.turnover import Limited, limit_turnover
 
 ROUNDING = 1e-9
@@ -15,7 +15,7 @@ def rebalances(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, float, float, f
     n = draw(st.integers(1, 12))
     numbers = st.lists(st.floats(0, 1, width=32), min_size=n, max_size=n)
     cap = max(draw(st.sampled_from([0.25, 0.4, 1.0])), 1 / n)
-    target = project_capped_simplex(np.array(draw(numbers)), cap)
+    target = project_bounded_simplex(np.array(draw(numbers)), 0.0, cap)
     before = np.array(draw(numbers)) * draw(st.booleans())
     left = draw(st.floats(0, 1, width=32)) if before.sum() > 0 else 1.0
     previous = before / before.sum() * (1.0 - left) if before.sum() > 0 else before
@@ -24,7 +24,7 @@ def rebalances(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, float, float, f
 
 def limited_by(target: np.ndarray, previous: np.ndarray, left: float, cap: float, limit: float) -> Limited:
     """From the permitted weights nearest to the previous ones, where a cap is all that is permitted."""
-    return limit_turnover(target, project_capped_simplex(previous, cap), previous, left, limit)
+    return limit_turnover(target, project_bounded_simplex(previous, 0.0, cap), previous, left, limit)
 
 
 def turnover(weights: np.ndarray, previous: np.ndarray, left: float) -> float:
@@ -40,7 +40,7 @@ def test_weights_stay_a_portfolio_and_turnover_within_the_limit_unless_it_is_for
     assert abs(limited.weights.sum() - 1.0) <= ROUNDING
     assert limited.weights.max() <= cap + ROUNDING
     assert limited.turnover == pytest.approx(turnover(limited.weights, previous, left), abs=1e-12)
-    nearest = turnover(project_capped_simplex(previous, cap), previous, left)
+    nearest = turnover(project_bounded_simplex(previous, 0.0, cap), previous, left)
     assert limited.turnover <= max(limit, nearest) + ROUNDING
 
 
@@ -49,7 +49,7 @@ def test_weights_stay_a_portfolio_and_turnover_within_the_limit_unless_it_is_for
 def test_weights_lie_on_the_way_from_the_previous_ones_to_the_target_and_go_as_far_as_they_may(problem: tuple) -> None:
     target, previous, left, cap, limit = problem
     limited = limited_by(target, previous, left, cap, limit)
-    start = project_capped_simplex(previous, cap)
+    start = project_bounded_simplex(previous, 0.0, cap)
     assert 0.0 <= limited.step <= 1.0
     np.testing.assert_allclose(limited.weights, start + limited.step * (target - start), atol=1e-12)
     if limited.step < 1.0:
@@ -74,7 +74,7 @@ def test_without_forced_sales_a_binding_limit_is_used_up_and_every_weight_moves_
 ) -> None:
     target, previous, _, cap, limit = problem
     assume(previous.sum() > 0)
-    previous = project_capped_simplex(previous / previous.sum(), cap)
+    previous = project_bounded_simplex(previous / previous.sum(), 0.0, cap)
     limited = limited_by(target, previous, 0.0, cap, limit)
     assert limited.turnover == pytest.approx(min(limit, np.abs(target - previous).sum()), abs=1e-9)
     moved, wanted = limited.weights - previous, target - previous

@@ -2,7 +2,7 @@ import polars as pl
 import pytest
 
 from sleevegraph.findings import Finding
-from sleevegraph.manifest import RISK_PROFILES
+from sleevegraph.manifest import RISK_PROFILES, RiskRules
 from sleevegraph.weight_sanity import certification, weight_sanity
 
 SCHEMA = {
@@ -16,6 +16,7 @@ SCHEMA = {
     "cluster": pl.Int64,
     "cluster_limit": pl.Float64,
 }
+RISK = RiskRules(cluster_cap=0.4)
 EXPECTED = [("native", profile) for profile in RISK_PROFILES]
 HELD = {"A": 0.4, "B": 0.4, "C": 0.2}
 
@@ -36,11 +37,11 @@ def frame(*cells: list[tuple]) -> pl.DataFrame:
 
 
 def codes(cells: pl.DataFrame, expected: list[tuple[str, str]] = EXPECTED) -> list[tuple[str, str, str]]:
-    return [(f.level, f.code, f.symbol) for f in weight_sanity(cells, expected)]
+    return [(f.level, f.code, f.symbol) for f in weight_sanity(cells, expected, RISK)]
 
 
 def test_clean_native_cells_give_no_findings_and_certify() -> None:
-    assert weight_sanity(frame(), EXPECTED) == []
+    assert weight_sanity(frame(), EXPECTED, RISK) == []
     assert certification(frame(), []) == ("CERTIFIED", [])
 
 
@@ -77,7 +78,7 @@ def test_an_unsupported_cell_of_another_engine_is_clean_and_does_not_degrade() -
         ({"A": 0.4, "B": 0.4, "C": 0.2 + 2e-9}, [("OPTIMIZER_NOT_NORMALIZED", "")]),
         ({"A": 0.4 + 2e-9, "B": 0.4, "C": 0.2 - 2e-9}, [("CAP_EXCEEDED", "A")]),
         ([("A", 0.4), ("B", 0.3), ("A", 0.3)], [("DUPLICATE_ASSET", "A")]),
-        ({"CASH": 1.0}, [("CAP_EXCEEDED", "CASH")]),
+        ({"CASH": 1.0}, [("CAP_EXCEEDED", "CASH"), ("CAP_UNKNOWN", "")]),
         (None, [("OPTIMIZER_NOT_NORMALIZED", "")]),
     ],
 )
@@ -108,20 +109,39 @@ def test_a_cell_has_one_known_status(rows: list[tuple]) -> None:
     assert codes(frame(rows)) == [("ERROR", "STATUS_UNKNOWN", "")]
 
 
-@pytest.mark.parametrize(("status", "weights"), [("failed", {"CASH": 1.0}), ("unavailable", None)])
+@pytest.mark.parametrize("status", ["failed", "unavailable"])
 def test_a_failed_cell_warns_and_degrades_because_the_guardrail_counts_failures(
-    status: str, weights: dict[str, float] | None
+    status: str,
 ) -> None:
-    cells = frame(cell("hrp", weights, status, "no rung held"))
+    cells = frame(cell("hrp", None, status, "no rung held"))
     assert codes(cells) == [("WARN", "CELL_FAILED", "")]
-    assert certification(cells, weight_sanity(cells, EXPECTED)) == ("DEGRADED", [f"native/hrp: {status}: no rung held"])
+    assert certification(cells, weight_sanity(cells, EXPECTED, RISK)) == (
+        "DEGRADED",
+        [f"native/hrp: {status}: no rung held"],
+    )
 
 
-@pytest.mark.parametrize("status", ["rejected", "failed"])
-def test_a_cell_in_cash_may_neither_hold_assets_nor_nothing(status: str) -> None:
-    warning = [("WARN", "CELL_FAILED", "")] if status == "failed" else []
-    assert codes(frame(cell("hrp", {"A": 1.0}, status))) == [*warning, ("ERROR", "CELL_UNEXPECTED", "A")]
-    assert codes(frame(cell("hrp", None, status))) == [*warning, ("ERROR", "OPTIMIZER_NOT_NORMALIZED", "")]
+def test_a_cell_in_cash_may_neither_hold_assets_nor_nothing() -> None:
+    assert codes(frame(cell("hrp", {"A": 1.0}, "rejected"))) == [("ERROR", "CELL_UNEXPECTED", "A")]
+    assert codes(frame(cell("hrp", None, "rejected"))) == [("ERROR", "OPTIMIZER_NOT_NORMALIZED", "")]
+
+
+def test_a_row_that_says_a_wider_cap_than_the_manifest_is_found() -> None:
+    planted = frame().with_columns(cap=pl.lit(1.0))
+    assert {code for _, code, _ in codes(planted)} == {"CAP_UNKNOWN"}
+    clustered = weight_sanity(frame(), EXPECTED, RISK.model_copy(update={"max_cluster_weight": 0.5}))
+    assert {f.code for f in clustered} == {"CAP_UNKNOWN"}
+    assert len(clustered) == 5, "the recipes that choose nothing have no cluster limit"
+
+
+def test_the_engine_that_is_traded_has_to_solve_everything_as_well() -> None:
+    cells = frame(
+        *(cell(p, HELD, engine="skfolio") for p in RISK_PROFILES if p != "hrp"),
+        cell("hrp", None, "failed", "died", "skfolio"),
+    )
+    cells = pl.concat([cells, frame()])
+    assert certification(cells, [])[0] == "CERTIFIED"
+    assert certification(cells, [], "skfolio") == ("DEGRADED", ["skfolio/hrp: failed: died"])
 
 
 def test_an_error_or_an_absent_profile_degrades() -> None:

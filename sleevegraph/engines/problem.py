@@ -25,15 +25,25 @@ class Problem:
     lower: float
     upper: float
 
+    def __post_init__(self) -> None:
+        """Lock what answers are judged by: an engine that works in place must not move the goal."""
+        for name in ("returns", "covariance"):
+            vars(self)[name] = _locked(vars(self)[name].view())
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Lock again what came from another process: a pickle does not keep locks."""
+        vars(self).update(state)
+        self.__post_init__()
+
     @cached_property
     def mean(self) -> Floats:
         """Mean return (N,) per observation."""
-        return np.asarray(self.returns.mean(axis=0), dtype=np.float64)
+        return _locked(np.asarray(self.returns.mean(axis=0), dtype=np.float64))
 
     @cached_property
     def volatility(self) -> Floats:
         """Standard deviation (N,) under `covariance`."""
-        return np.asarray(np.sqrt(self.covariance.diagonal()), dtype=np.float64)
+        return _locked(np.asarray(np.sqrt(self.covariance.diagonal()), dtype=np.float64))
 
     @cached_property
     def mean_variance(self) -> float:
@@ -43,17 +53,17 @@ class Problem:
     @cached_property
     def correlation(self) -> Floats:
         """Correlation matrix (N, N) of `covariance`."""
-        return self.covariance / (self.volatility[:, None] * self.volatility)
+        return _locked(self.covariance / (self.volatility[:, None] * self.volatility))
 
     @cached_property
     def sample(self) -> Floats:
         """Sample covariance (N, N) of the returns."""
-        return estimate_covariance(self.returns, "sample")
+        return _locked(estimate_covariance(self.returns, "sample"))
 
     @cached_property
     def distance(self) -> Floats:
         """Condensed correlation distance of the returns."""
-        return distance_of(self.sample)
+        return _locked(distance_of(self.sample))
 
     @cached_property
     def largest_mean(self) -> float:
@@ -91,6 +101,11 @@ class Problem:
         mean = float((self.mean * weights).sum())
         variance = self.variance(weights)
         return mean / variance**0.5 if variance > 0.0 else float(np.copysign(np.inf, mean))
+
+
+def _locked(array: Floats) -> Floats:
+    array.flags.writeable = False
+    return array
 
 
 def times(matrix: Floats, vector: Floats) -> Floats:

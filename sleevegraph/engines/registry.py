@@ -17,6 +17,9 @@ from sleevegraph.engines.riskfolio_engine import Riskfolio
 from sleevegraph.engines.skfolio_engine import Skfolio
 from sleevegraph.errors import ConfigurationError
 
+LOOSEST_RESIDUAL, LARGEST_DUST = 1e-3, 1e-6
+"""What an added engine may ask for at most."""
+
 BUILT_IN: Mapping[str, Engine] = {
     engine.name: engine for engine in (Native(), Skfolio(), Riskfolio(), Cvxportfolio(), PyPortfolioOpt())
 }
@@ -99,10 +102,10 @@ def _loaded(entry: EntryPoint) -> Engine:
     where = f"engine {entry.name}: entry point {entry.value} of {_distribution(entry)}"
     try:
         found = entry.load()
-    except (ImportError, SyntaxError, OSError) as error:
-        return Unimportable(entry.name, _distribution(entry), f"{type(error).__name__}: {error}")
     except AttributeError as error:
         raise ConfigurationError(f"{where}: expected an engine there, found none: {error}") from error
+    except Exception as error:  # noqa: BLE001 - a broken installation raises whatever it likes
+        return Unimportable(entry.name, _distribution(entry), f"{type(error).__name__}: {error}")
     engine: Engine = _instance(found, where)
     missing = [attribute for attribute in WANTED if not hasattr(engine, attribute)]
     if missing:
@@ -114,6 +117,11 @@ def _loaded(entry: EntryPoint) -> Engine:
         raise ConfigurationError(
             f"{where}: expected name {entry.name!r} and profiles among {', '.join(SOLVED)}, "
             f"found name {engine.name!r} and profiles {', '.join(sorted(engine.profiles)) or 'none'}"
+        )
+    if not (0.0 < engine.max_residual <= LOOSEST_RESIDUAL and 0.0 <= engine.dust <= LARGEST_DUST):
+        raise ConfigurationError(
+            f"{where}: expected max_residual in (0, {LOOSEST_RESIDUAL:g}] and dust in [0, {LARGEST_DUST:g}], "
+            f"found {engine.max_residual} and {engine.dust}; a looser one would let noise pass as solved"
         )
     return engine
 

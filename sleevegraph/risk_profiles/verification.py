@@ -2,11 +2,14 @@
 
 import numpy as np
 
+from sleevegraph.engines.native import Native
+from sleevegraph.engines.native.hrp import hrp
 from sleevegraph.engines.problem import Attempt, Problem
 from sleevegraph.engines.protocol import Engine
 from sleevegraph.engines.residuals import residual_of
 from sleevegraph.panel import Floats
 from sleevegraph.projection import project_bounded_simplex
+from sleevegraph.risk_profiles.recipes import barbell
 
 MAX_SUM_ERROR, MAX_NEGATIVE, MAX_CAP_EXCESS = 1e-6, 1e-8, 1e-6
 """What a solver may be off by before repair; more is a failure."""
@@ -15,6 +18,8 @@ ROUNDING, SUM_ROUNDING = 1e-12, 1e-15
 """Of a weight, and of the sum of weights: what is off by less is not repaired."""
 CONSTRAINED = ("min_variance", "max_sharpe")
 """Profiles that take the bounds as constraints; the weights of the others are projected on them."""
+
+NATIVE = Native()
 
 Verdict = tuple[Floats | None, float, str]
 
@@ -37,12 +42,20 @@ def _judged(name: str, weights: Floats, problem: Problem, engine: Engine) -> Ver
     reason = _broken_after_repair(name, bounded, problem)
     if reason:
         return None, float("nan"), reason
-    residual = residual_of(name, bounded if name in CONSTRAINED else weights, problem)
+    residual = _residual(name, bounded if name in CONSTRAINED else weights, problem, engine)
     if not residual <= engine.max_residual:
         return None, float("nan"), f"residual {residual:.1e}, expected at most {engine.max_residual:g}"
     if _worse_than_equal_weight(name, bounded, problem):
         return None, float("nan"), "objective worse than that of equal weight"
     return bounded, residual, ""
+
+
+def _residual(name: str, weights: Floats, problem: Problem, engine: Engine) -> float:
+    """As `residual_of`; a closed form of another engine is compared with the native one, which is its definition."""
+    if engine.name == NATIVE.name or name not in {"hrp", "barbell"}:
+        return residual_of(name, weights, problem)
+    expected = hrp(problem) if name == "hrp" else barbell(problem, hrp)
+    return float("inf") if expected.weights is None else float(np.abs(weights - expected.weights).max())
 
 
 def _numbers(attempt: Attempt, N: int) -> tuple[Floats, str]:
@@ -77,7 +90,7 @@ def _broken_after_repair(name: str, weights: Floats, problem: Problem) -> str:
     if name == "max_sharpe":
         mean = float((problem.mean * weights).sum())
         if mean <= 0.0:
-            return f"weights of negative mean {mean:.2g}: noise, no largest ratio"
+            return f"weights without a positive mean ({mean:.2g}): noise, no largest ratio"
     return ""
 
 
