@@ -31,6 +31,8 @@ class Inverse:
 
 @pytest.fixture(autouse=True)
 def _forgotten() -> Iterator[None]:
+    for module in ("inverse_engine", "broken_engine"):
+        sys.modules.pop(module, None)
     engine_named.cache_clear()
     yield
     engine_named.cache_clear()
@@ -96,7 +98,6 @@ def test_an_added_engine_that_calls_something_else_hrp_is_found_out(site: Path) 
         "return hrp(problem)", "v = 1 / problem.volatility; return type(hrp(problem))(v / v.sum())"
     )
     distribution(site, "inverse-dist", "inverse = inverse_engine:Inverse", "inverse_engine", source)
-    sys.modules.pop("inverse_engine", None)
     solution = solve("hrp", window(0, 5), engine="inverse")
     assert (solution.status, solution.rung) == ("fallback", "inverse_volatility")
     assert solution.reason.startswith("hrp: residual ")
@@ -133,7 +134,6 @@ def test_what_an_added_engine_has_no_recipe_for_is_unsupported(site: Path) -> No
 )
 def test_an_added_engine_that_cannot_be_imported_is_unavailable(site: Path, source: str, reason: str) -> None:
     distribution(site, "broken-dist", "broken = broken_engine:Broken", "broken_engine", source)
-    sys.modules.pop("broken_engine", None)
     solution = solve("hrp", window(0, 5), engine="broken")
     assert solution.status == "unavailable"
     assert solution.reason.startswith(reason)
@@ -156,7 +156,6 @@ def test_an_added_engine_that_cannot_be_imported_is_unavailable(site: Path, sour
 )
 def test_an_added_object_that_is_no_engine_is_refused_with_what_it_lacks(site: Path, source: str, said: str) -> None:
     distribution(site, "inverse-dist", "inverse = inverse_engine:Inverse", "inverse_engine", source)
-    sys.modules.pop("inverse_engine", None)
     with pytest.raises(ConfigurationError) as error:
         solve("hrp", window(0, 5), engine="inverse")
     assert "engine inverse: entry point inverse_engine:Inverse of inverse-dist" in str(error.value)
