@@ -19,6 +19,7 @@ from resources.solver_pool import Pending, submit, unavailable
 from resources.store import Store
 from sleevegraph import risk_weights as weights_rule
 from sleevegraph import solver_cells as cells_rule
+from sleevegraph import tournament as tournament_rule
 from sleevegraph.calendar import STEP_DAYS
 from sleevegraph.errors import LakeError, SleevegraphError
 from sleevegraph.manifest import MarketProfile, SleeveProfile
@@ -35,7 +36,7 @@ LOOKS_BACK = 24
 class Entered:
     """One rebalance whose solves were handed to the pool."""
 
-    tournament: cells_rule.Tournament
+    tournament: tournament_rule.Tournament
     pending: Sequence[Pending]
     rows_lost: int
 
@@ -109,7 +110,7 @@ def _enter(
         raise LakeError(
             f"{upstream[0]} {at}: expected a stream of every winner, found none of {lost}; materialise {upstream[1]}"
         )
-    tournament = cells_rule.enter(
+    tournament = tournament_rule.enter(
         synthetic,
         winners=winners,
         market=[atom.symbol for atom in atoms if atom.symbol in market.benchmark_symbols],
@@ -180,7 +181,7 @@ def risk_weights_asset(sleeve: SleeveProfile) -> dg.AssetsDefinition:
 
 def _previous_books(
     store: Store, sleeve: SleeveProfile, at: date
-) -> Mapping[cells_rule.Cell, weights_rule.Book] | None:
+) -> Mapping[tournament_rule.Cell, weights_rule.Book] | None:
     """The newest earlier weights that were not blocked; None at the first rebalance."""
     path = stage(sleeve.name, "risk_weights")
     oldest = at.toordinal() - LOOKS_BACK * STEP_DAYS

@@ -21,8 +21,9 @@ from resources.lake import Lake, Status
 from resources.solver_pool import submit, unavailable
 from sleevegraph.atoms import Atom
 from sleevegraph.manifest import SleeveProfile
-from sleevegraph.solver_cells import Tournament, cells_frame, enter
+from sleevegraph.solver_cells import cells_frame
 from sleevegraph.synthesis import wide_streams
+from sleevegraph.tournament import Tournament, enter
 
 WINDOWS, ASSETS = 73, 25
 WANTED = 90.0

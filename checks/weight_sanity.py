@@ -6,7 +6,7 @@ from assets.keys import stage
 from checks.partitioned import Judge, Judgement, partition_check
 from resources.store import Store
 from sleevegraph.manifest import SleeveProfile
-from sleevegraph.solver_cells import expected_cells
+from sleevegraph.tournament import expected_cells
 from sleevegraph.weight_sanity import certification, weight_sanity
 
 

@@ -27,7 +27,7 @@ from sleevegraph.engines.problem import Problem
 from sleevegraph.engines.registry import engine_named, engine_names
 from sleevegraph.errors import ConfigurationError, SleevegraphError
 from sleevegraph.risk_profiles.solver import pose
-from sleevegraph.solver_cells import Task
+from sleevegraph.tournament import Task
 
 PACKAGES = ("dagster", "polars", "duckdb", "numpy", "scipy", "daqp", "skfolio", "riskfolio-lib")
 TIME_LIMIT = 30.0

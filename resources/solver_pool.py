@@ -22,7 +22,7 @@ from sleevegraph.engines.problem import Problem
 from sleevegraph.engines.registry import engine_named
 from sleevegraph.risk_profiles.solution import Solution, unsolved
 from sleevegraph.risk_profiles.solver import install_hint, solve_posed
-from sleevegraph.solver_cells import Outcome, Task
+from sleevegraph.tournament import Outcome, Task
 
 IMPORT_SECONDS = 120.0
 """Beyond the time limit of a solve: what importing an engine may take in a new process."""

@@ -12,7 +12,8 @@ from sleevegraph.engines.protocol import SOLVED
 from sleevegraph.manifest import SleeveProfile
 from sleevegraph.panel import Floats
 from sleevegraph.projection import project_bounded_simplex
-from sleevegraph.solver_cells import WEIGHTED, Cell
+from sleevegraph.solver_cells import WEIGHTED
+from sleevegraph.tournament import Cell
 from sleevegraph.track_record import CASH
 from sleevegraph.turnover import limit_turnover
 

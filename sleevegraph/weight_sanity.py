@@ -11,7 +11,8 @@ from sleevegraph.findings import Finding
 from sleevegraph.manifest import RISK_PROFILES, RiskRules
 from sleevegraph.risk_profiles.solution import Status
 from sleevegraph.risk_weights import CHOOSING
-from sleevegraph.solver_cells import WEIGHTED, Cell
+from sleevegraph.solver_cells import WEIGHTED
+from sleevegraph.tournament import Cell
 from sleevegraph.track_record import CASH
 
 IN_CASH = ("rejected",)

@@ -10,7 +10,8 @@ from sleevegraph.atoms import Atom, Direction
 from sleevegraph.engines.registry import engine_named
 from sleevegraph.manifest import RISK_PROFILES, SleeveProfile
 from sleevegraph.risk_profiles.solver import solve_posed
-from sleevegraph.solver_cells import SCHEMA, Cell, Outcome, Tournament, enter
+from sleevegraph.solver_cells import SCHEMA
+from sleevegraph.tournament import Cell, Outcome, Tournament, enter
 from tests.windows import window
 
 MARKET = ("BINANCE:BTCUSDT", "BINANCE:ETHUSDT")

@@ -9,7 +9,7 @@ from pathlib import Path
 from resources.solver_pool import Pending, submit, unavailable
 from sleevegraph.engines.problem import Problem
 from sleevegraph.risk_profiles.solver import pose
-from sleevegraph.solver_cells import Task
+from sleevegraph.tournament import Task
 from tests.windows import window
 
 PROFILES = ("hrp", "min_variance", "max_sharpe", "risk_parity", "barbell")

@@ -7,7 +7,8 @@ import pytest
 from sleevegraph.manifest import RISK_PROFILES, SleeveProfile
 from sleevegraph.risk_weights import SCHEMA, Book, books, targets
 from sleevegraph.risk_weights import risk_weights as clustered_weights
-from sleevegraph.solver_cells import Cell, cash_cells, cells_frame
+from sleevegraph.solver_cells import cash_cells, cells_frame
+from sleevegraph.tournament import Cell
 from tests.cells import entered, every_profile, row, sleeve, solved_natively, stored
 
 HELD = {"A": 0.5, "B": 0.3, "C": 0.2}

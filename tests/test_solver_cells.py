@@ -7,7 +7,8 @@ from sleevegraph.errors import LakeError
 from sleevegraph.manifest import RISK_PROFILES
 from sleevegraph.risk_profiles import solve
 from sleevegraph.risk_profiles.solution import Solution, solved, unsolved
-from sleevegraph.solver_cells import SCHEMA, Outcome, Tournament, cash_cells, cells_frame, enter, expected_cells
+from sleevegraph.solver_cells import SCHEMA, cash_cells, cells_frame
+from sleevegraph.tournament import Outcome, Tournament, enter, expected_cells
 from tests.cells import BENCHMARK, MARKET, atoms, entered, sleeve, solved_natively, streams
 from tests.windows import window
 
