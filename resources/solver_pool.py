@@ -45,6 +45,8 @@ class Pending:
             solution, milliseconds = self.future.result()
         except (FutureTimeoutError, ProcessExpired) as error:
             reason = _why_ended(error, self.task.time_limit)
+            if reason.startswith("timeout"):
+                reason += f"; raise risk.time_limit_seconds, or take {self.task.engine} out of risk.engines"
             return Outcome(unsolved(len(self.task.problem.covariance), "failed", reason), None)
         return Outcome(solution, milliseconds)
 
@@ -99,7 +101,7 @@ def _import_error(load: "Future[str]") -> str:
 def _why_ended(error: Exception, limit: float) -> str:
     code = error.exitcode if isinstance(error, ProcessExpired) else -signal.SIGALRM
     if code == -signal.SIGALRM:
-        return f"timeout: no answer within {limit:g} s, its process was ended; raise risk.time_limit_seconds or drop the engine"
+        return f"timeout: no answer within {limit:g} s, its process was ended"
     return f"died: its process ended with exit code {code}"
 
 

@@ -48,8 +48,8 @@ def failure_rate(windows: Windows, at: date, rules: RiskRules) -> FailureRate:
     Returns
     -------
     FailureRate
-        With errors NO_RECORDS, SOLVER_FAILURE_RATE (more than the largest share), and ENGINE_OF_RECORD_UNAVAILABLE (its
-        missing weights would sell what the sleeve holds); and a warning STAND_INS above the same share.
+        With errors NO_RECORDS, SOLVER_FAILURE_RATE (more than the largest share), and ENGINE_OF_RECORD_UNAVAILABLE (no
+        profile of the sleeve would be decided); and a warning STAND_INS above the same share.
     """
     failed: Counter[str] = Counter()
     expected = stood_in = 0
