@@ -6,11 +6,12 @@ from typing import Any
 
 import polars as pl
 
-from assets.keys import WEIGHTS_CHECKS, stage
+from assets.gates import children_gates, deciding_gates
+from assets.keys import stage
 from resources.lake import Status
 from resources.store import Store
 from sleevegraph.ledgers import ledgers_from_rows
-from sleevegraph.manifest import RISK_PROFILES, SleeveProfile
+from sleevegraph.manifest import RISK_PROFILES, MarketProfile, MetaProfile, SleeveProfile
 from sleevegraph.meta_book import held_rows
 from sleevegraph.risk_weights import targets
 from sleevegraph.weight_sanity import CERTIFIED, DEGRADED
@@ -19,11 +20,12 @@ CERTIFIED_BY = "weight_sanity"
 """The check whose receipt says CERTIFIED or DEGRADED."""
 
 
-def weights_in_force(store: Store, sleeve: SleeveProfile, at: date) -> tuple[dict[str, dict[str, float]], str]:
+def weights_in_force(
+    store: Store, sleeve: SleeveProfile, market: MarketProfile, at: date
+) -> tuple[dict[str, dict[str, float]], str]:
     """Signed weights by risk profile and symbol, and why they are held over (empty when they are new)."""
-    weights = stage(sleeve.name, "risk_weights")
-    refusal = store.receipts.refusal(weights, WEIGHTS_CHECKS, str(at))
-    decided = {} if refusal else targets(store.lake.read(weights, str(at)))
+    refusal = store.receipts.refusal(deciding_gates(sleeve, market), str(at))
+    decided = {} if refusal else targets(store.lake.read(stage(sleeve.name, "risk_weights"), str(at)))
     undecided = [profile for profile in RISK_PROFILES if profile not in decided]
     if not undecided:
         return decided, ""
@@ -37,46 +39,48 @@ def weights_in_force(store: Store, sleeve: SleeveProfile, at: date) -> tuple[dic
 
 
 def books_in_force(
-    store: Store, sleeves: Sequence[SleeveProfile], at: date
+    store: Store, sleeves: Sequence[SleeveProfile], market: MarketProfile, at: date
 ) -> tuple[dict[str, dict[str, dict[str, float]]], list[str]]:
     """By risk profile and sleeve the signed weights in force, and the reasons of those held over."""
-    found = {sleeve.name: weights_in_force(store, sleeve, at) for sleeve in sleeves}
+    found = {sleeve.name: weights_in_force(store, sleeve, market, at) for sleeve in sleeves}
     books = {profile: {sleeve: book[profile] for sleeve, (book, _) in found.items()} for profile in RISK_PROFILES}
     return books, [reason for _, reason in found.values() if reason]
 
 
-def children_in_force(store: Store, metas: Sequence[str], at: date) -> tuple[dict[str, pl.DataFrame], list[str]]:
+def children_in_force(
+    store: Store, metas: Sequence[MetaProfile], at: date
+) -> tuple[dict[str, pl.DataFrame], list[str]]:
     """By meta the child weights in force as `WEIGHTS_SCHEMA` rows, and the reasons of those held over.
 
     A blocked meta that has never held anything has no rows.
     """
     found, reasons = {}, []
     for meta in metas:
-        weights = stage(meta, "meta_weights")
+        weights = stage(meta.name, "meta_weights")
         status, reason = store.lake.standing(weights, str(at))
-        if status is Status.OK:
-            found[meta] = store.lake.read(weights, str(at))
+        refusal = store.receipts.refusal(children_gates(meta), str(at))
+        if status is Status.OK and not refusal:
+            found[meta.name] = store.lake.read(weights, str(at))
             continue
-        held = ledgers_from_rows(store.lake.read(stage(meta, "meta_track_record"), str(at)))
-        found[meta] = held_rows(held.in_force(), reason)
-        reasons.append(f"{meta} holds its weights of {held.weights_from or 'never: in cash'}: {reason}")
+        held = ledgers_from_rows(store.lake.read(stage(meta.name, "meta_track_record"), str(at)))
+        found[meta.name] = held_rows(held.in_force(), reason or refusal)
+        reasons.append(f"{meta.name} holds its weights of {held.weights_from or 'never: in cash'}: {reason or refusal}")
     return found, reasons
 
 
-def certificates(store: Store, sleeves: Sequence[SleeveProfile], at: date) -> dict[str, Any]:
+def certificates(store: Store, sleeves: Sequence[SleeveProfile], market: MarketProfile, at: date) -> dict[str, Any]:
     """Metadata: whether every sleeve is CERTIFIED, and of each that is not, how it stands and why."""
-    found = {sleeve.name: _certificate(store, sleeve, at) for sleeve in sleeves}
+    found = {sleeve.name: _certificate(store, sleeve, market, at) for sleeve in sleeves}
     short = {name: standing for name, (standing, _) in found.items()}
     overall = CERTIFIED if set(short.values()) == {CERTIFIED} else DEGRADED
     reasons = {name: reasons for name, (_, reasons) in found.items() if reasons}
     return {"certification": overall, "sleeves": short, **({"degraded": reasons} if reasons else {})}
 
 
-def _certificate(store: Store, sleeve: SleeveProfile, at: date) -> tuple[str, list[str]]:
-    path = stage(sleeve.name, "risk_weights")
-    refusal = store.receipts.refusal(path, WEIGHTS_CHECKS, str(at))
+def _certificate(store: Store, sleeve: SleeveProfile, market: MarketProfile, at: date) -> tuple[str, list[str]]:
+    refusal = store.receipts.refusal(deciding_gates(sleeve, market), str(at))
     if refusal:
         return "HELD", [refusal]
-    receipt = store.receipts.read(path, CERTIFIED_BY, str(at))
+    receipt = store.receipts.read(stage(sleeve.name, "risk_weights"), CERTIFIED_BY, str(at))
     figures = receipt.figures if receipt else {}
     return figures.get("certification", DEGRADED), figures.get("reasons", [])

@@ -1,4 +1,4 @@
-"""How sleeves and metas name their assets, and which checks gate each of them."""
+"""How assets are named."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -6,17 +6,13 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from assets.market import UNIVERSE
 from resources.lake import AssetPath
 from resources.store import Store
 from sleevegraph.atoms import Atom
 from sleevegraph.manifest import SleeveProfile
 
-BARS_CHECKS = ("bars_complete",)
-STREAMS_CHECKS = ("directional_sign_test",)
-CELLS_CHECKS = ("solver_failure_rate",)
-WEIGHTS_CHECKS = ("directional_sign_test", "weight_sanity")
-"""What must have passed on universe, synthetic_returns, solver_cells and risk_weights before anybody may use them."""
+UNIVERSE: AssetPath = ("universe",)
+RATINGS: AssetPath = ("technical_ratings",)
 
 
 def stage(portfolio: str, asset: str) -> AssetPath:

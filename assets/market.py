@@ -7,6 +7,8 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
+from assets.gates import bars_gates
+from assets.keys import RATINGS, UNIVERSE
 from assets.partitioned import Compute, Partition, blocked, cash, grid_asset, inherited, rules_of, version_of
 from resources.lake import BARS, Lake
 from resources.store import Store
@@ -18,8 +20,6 @@ from sleevegraph.ratings import VOTES
 from sleevegraph.universe import SCHEMA as UNIVERSE_SCHEMA
 from sleevegraph.universe import universe
 
-UNIVERSE = ("universe",)
-RATINGS = ("technical_ratings",)
 RATINGS_SCHEMA = pl.Schema(
     {
         "symbol": pl.String(),
@@ -146,6 +146,7 @@ def _technical_ratings(market: MarketProfile) -> dg.AssetsDefinition:
         RATINGS_SCHEMA,
         [dg.AssetKey(list(BARS)), dg.AssetKey(list(UNIVERSE))],
         prepare,
+        gates=bars_gates(market),
         description="TradingView technical ratings of the eligible symbols at P: three recommendations, 26 votes.",
         rules=rules_of(market, "universe.max_return"),
         owner=OWNER,

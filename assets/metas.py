@@ -8,13 +8,14 @@ import numpy as np
 import polars as pl
 
 from assets.books import books_in_force, certificates, children_in_force
+from assets.gates import bars_gates, children_gates, deciding_gates, record_gates
 from assets.grid import PREVIOUS, reaching_back
-from assets.keys import BARS_CHECKS, key, stage
-from assets.market import UNIVERSE
+from assets.keys import UNIVERSE, key, stage
 from assets.partitioned import Compute, Partition, blocked, grid_asset, rules_of
 from assets.pictures import equity_picture, flattened_picture
 from assets.track_records import track_record_compute
 from resources.lake import AssetPath, Lake, Status
+from resources.receipts import Gate
 from resources.store import Store
 from sleevegraph import ledgers
 from sleevegraph.calendar import STEP_DAYS, previous
@@ -23,8 +24,6 @@ from sleevegraph.meta_book import FLAT_SCHEMA, WEIGHTS_SCHEMA, flattened, subtre
 from sleevegraph.metas import meta_weights
 from sleevegraph.track_record import ReturnsWindow
 
-FLAT_CHECKS = ("conservation", "concentration")
-"""What must have passed on flattened_weights before anybody may trade them."""
 WEIGHING = (
     "children",
     "weight_min",
@@ -42,8 +41,8 @@ def meta_assets(meta: MetaProfile, manifest: Manifest) -> list[dg.AssetsDefiniti
     names = {m.name for m in manifest.metas}
     records = {child: _record(child, child in names) for child in meta.children}
     return [
-        _meta_weights(meta, records, sleeves_below(meta, manifest)),
-        _meta_track_record(meta, records),
+        _meta_weights(meta, records, manifest),
+        _meta_track_record(meta, records, manifest),
         _flattened_weights(meta, manifest),
     ]
 
@@ -58,27 +57,31 @@ def _record(child: str, is_meta: bool) -> AssetPath:
     return stage(child, "meta_track_record" if is_meta else "track_record")
 
 
-def _meta_weights(
-    meta: MetaProfile, records: dict[str, AssetPath], sleeves: Sequence[SleeveProfile]
-) -> dg.AssetsDefinition:
-    lookback = meta.lookback_windows - 1
+def _records_gates(meta: MetaProfile, manifest: Manifest) -> list[Gate]:
+    names = {m.name for m in manifest.metas}
+    return [gate for child in meta.children for gate in record_gates(child, meta=child in names)]
+
+
+def _meta_weights(meta: MetaProfile, records: dict[str, AssetPath], manifest: Manifest) -> dg.AssetsDefinition:
+    lookback, sleeves = meta.lookback_windows - 1, sleeves_below(meta, manifest)
 
     def prepare(store: Store, days: Sequence[date]) -> Compute:
         first = min(days) - timedelta(days=lookback * STEP_DAYS)
         streams = _by_profile({child: _returns(store.lake, path, first, max(days)) for child, path in records.items()})
 
         def compute(at: date) -> Partition:
-            # Streams earned on bars that nobody vouches for are no ground for a decision either.
-            refusal = store.receipts.refusal(UNIVERSE, BARS_CHECKS, str(at))
-            if refusal:
-                return blocked(refusal)
             for path in records.values():
                 store.lake.standing(path, str(at))  # a meta needs all of its children: an absent one is an error
             solutions = {profile: meta_weights(profile, streams[profile], meta, at) for profile in RISK_PROFILES}
             fallbacks = {p: s.reason for p, s in solutions.items() if s.status != "native"}
             lost = max(s.lost_share for s in solutions.values())
             warning = {"warning": f"the join of dates lost {lost:.0%} of the rows"} if lost > meta.max_rows_lost else {}
-            figures = {"fallbacks": fallbacks, "lost_share": lost, **warning, **certificates(store, sleeves, at)}
+            figures = {
+                "fallbacks": fallbacks,
+                "lost_share": lost,
+                **warning,
+                **certificates(store, sleeves, manifest.market, at),
+            }
             return Partition(weights_rows(solutions), figures)
 
         return compute
@@ -93,33 +96,38 @@ def _meta_weights(
             *(key(stage(sleeve.name, "risk_weights")) for sleeve in sleeves),  # for their certificates
         ],
         prepare,
+        # Streams earned on bars that nobody vouches for are no ground for a decision either.
+        gates=[*bars_gates(manifest.market), *_records_gates(meta, manifest)],
         description="Weights of the children by each risk profile, from what they realised before P.",
         rules=rules_of(meta, *WEIGHING),
         owner=meta.owner,
     )
 
 
-def _meta_track_record(meta: MetaProfile, records: dict[str, AssetPath]) -> dg.AssetsDefinition:
+def _meta_track_record(meta: MetaProfile, records: dict[str, AssetPath], manifest: Manifest) -> dg.AssetsDefinition:
     path, weights = stage(meta.name, "meta_track_record"), stage(meta.name, "meta_weights")
+    below = _records_gates(meta, manifest)
 
     def prepare(store: Store, days: Sequence[date]) -> Compute:
         lake = store.lake
 
         def window(at: date) -> Callable[[str], ReturnsWindow]:
+            store.receipts.require(below, str(at))
             streams = _by_profile({child: _returns(lake, record, at, at) for child, record in records.items()})
             return lambda profile: _window(streams[profile], at)
 
         def decision(at: date) -> tuple[ledgers.Targets | None, str]:
             status, reason = lake.standing(weights, str(at))
-            if status is not Status.OK:
-                return None, reason
+            refusal = reason if status is not Status.OK else store.receipts.refusal(children_gates(meta), str(at))
+            if refusal:
+                return None, refusal
             rows = lake.read(weights, str(at))
             return {
                 profile: dict(rows.filter(pl.col("profile") == profile).select("child", "weight").iter_rows())
                 for profile in RISK_PROFILES
             }, ""
 
-        return track_record_compute(lake, path, days, decision, window, meta.ledger)
+        return track_record_compute(store, record_gates(meta.name, meta=True), days, decision, window, meta.ledger)
 
     return grid_asset(
         path,
@@ -146,15 +154,19 @@ def _flattened_weights(meta: MetaProfile, manifest: Manifest) -> dg.AssetsDefini
         del days
 
         def compute(at: date) -> Partition:
-            weights, held_metas = children_in_force(store, [node.name for node in nodes], at)
+            weights, held_metas = children_in_force(store, nodes, at)
             empty = [name for name, rows in weights.items() if rows.is_empty()]
             if empty:
                 return blocked(f"{', '.join(empty)} was never certified: {'; '.join(held_metas)}")
-            books, held_sleeves = books_in_force(store, sleeves, at)
+            books, held_sleeves = books_in_force(store, sleeves, manifest.market, at)
             held = [*held_metas, *held_sleeves]
             frame = flattened(meta.name, weights, books)
             dust = frame.filter("dust")["net"].abs().sum()
-            figures = {"symbols": frame["symbol"].n_unique(), "dust": dust, **certificates(store, sleeves, at)}
+            figures = {
+                "symbols": frame["symbol"].n_unique(),
+                "dust": dust,
+                **certificates(store, sleeves, manifest.market, at),
+            }
             return Partition(frame, figures | ({"held": held} if held else {}))
 
         return compute
@@ -168,6 +180,10 @@ def _flattened_weights(meta: MetaProfile, manifest: Manifest) -> dg.AssetsDefini
             *(key(stage(sleeve.name, asset)) for sleeve in sleeves for asset in ("risk_weights", "track_record")),
         ],
         prepare,
+        held_over=[
+            *(gate for sleeve in sleeves for gate in deciding_gates(sleeve, manifest.market)),
+            *(gate for node in nodes for gate in children_gates(node)),
+        ],
         description="Physical net weight per symbol, gross before netting, and what every path contributes.",
         rules={node.name: rules_of(node, "children") for node in nodes},
         owner=meta.owner,

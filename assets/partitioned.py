@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from assets.grid import GRID
 from assets.metadata import add_metadata
 from resources.lake import AssetPath, Lake, Status
+from resources.receipts import Gate
 from resources.store import SIMULATED, Store, is_simulated
 from sleevegraph.errors import GateError, LakeError, SleevegraphError
 
@@ -47,14 +48,18 @@ def grid_asset(
     description: str,
     rules: Rules,
     owner: str,
+    gates: Sequence[Gate] = (),
+    held_over: Sequence[Gate] = (),
     picture: Callable[[Lake, str], Metadata] | None = None,
     telemetry: Sequence[str] = (),
 ) -> dg.AssetsDefinition:
     """Build an asset on the grid, computed range by range.
 
     `prepare` reads what the whole range shares and returns the function of one date. `rules` are the parts of the
-    manifest that decide: their change is a new code version, so only what they touch becomes stale. `picture` draws
-    the newest partition of a run. `telemetry` names columns that are no part of what is judged.
+    manifest that decide: their change is a new code version, so only what they touch becomes stale. A partition that
+    one of `gates` refuses is blocked without being computed; `held_over` are gates whose refusal `compute` answers
+    itself, by what was in force before. `picture` draws the newest partition of a run. `telemetry` names columns that
+    are no part of what is judged.
     """
 
     @dg.asset(
@@ -72,7 +77,9 @@ def grid_asset(
     def asset(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeResult[None]:
         keys = sorted(context.partition_keys)
         try:
-            compute = prepare(store, [date.fromisoformat(key) for key in keys])
+            refused = _refused(store, gates, keys, by_todays_rules=True)
+            _require_company(context, path, refused, gates, _refused(store, held_over, keys), held_over)
+            compute = _gated(refused, prepare, store, keys)
             origin = {"market": SIMULATED} if is_simulated(store.folders) else {}
             for key in keys:
                 add_metadata(context, key, {**_store(store.lake, path, schema, key, compute, telemetry), **origin})
@@ -85,6 +92,50 @@ def grid_asset(
         return dg.MaterializeResult()
 
     return asset
+
+
+def _refused(
+    store: Store, gates: Sequence[Gate], keys: Sequence[str], *, by_todays_rules: bool = False
+) -> dict[str, str]:
+    """Why a gate refuses a partition, by key; those that pass are left out."""
+    found = {key: store.receipts.refusal(gates, key, by_todays_rules=by_todays_rules) for key in keys}
+    return {key: refusal for key, refusal in found.items() if refusal}
+
+
+def _gated(
+    refused: Mapping[str, str], prepare: Callable[[Store, Sequence[date]], Compute], store: Store, keys: Sequence[str]
+) -> Compute:
+    passing = [date.fromisoformat(key) for key in keys if key not in refused]
+    compute = prepare(store, passing) if passing else None
+
+    def gated(at: date) -> Partition:
+        refusal = refused.get(str(at))
+        return compute(at) if compute is not None and refusal is None else blocked(refusal or "")
+
+    return gated
+
+
+def _require_company(
+    context: dg.AssetExecutionContext,
+    path: AssetPath,
+    refused: Mapping[str, str],
+    gates: Sequence[Gate],
+    held: Mapping[str, str],
+    held_over: Sequence[Gate],
+) -> None:
+    """Refuse a run of this asset without what its gate judged, when every partition of the run is refused.
+
+    A run of the whole rebalance goes on and says what is held over; this one could certify nothing.
+    """
+    selected = context.job_def.asset_layer.selected_asset_keys
+    for refusals, asked in ((refused, gates), (held, held_over)):
+        absent = [gate for gate in asked if dg.AssetKey(list(gate.path)) not in selected]
+        if absent and set(refusals) == set(context.partition_keys):
+            key = min(refusals)
+            raise GateError(
+                f"{'/'.join(path)} {key}: expected a certified input, found {refusals[key]}; correct the cause and "
+                f"materialise {'/'.join(absent[0].path)} again, or run the whole rebalance, which holds what was in force"
+            )
 
 
 def _store(

@@ -6,11 +6,11 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
+from assets.gates import bars_gates, record_gates, weights_gates
 from assets.grid import PREVIOUS
-from assets.keys import BARS_CHECKS, WEIGHTS_CHECKS, atoms_of, eligible, key, stage
-from assets.market import RATINGS, UNIVERSE
+from assets.keys import RATINGS, UNIVERSE, atoms_of, eligible, key, stage
 from assets.metadata import markdown_table
-from assets.partitioned import Compute, Partition, blocked, cash, grid_asset, inherited, rules_of
+from assets.partitioned import Compute, Partition, cash, grid_asset, inherited, rules_of
 from assets.pictures import equity_picture
 from assets.solvers import risk_weights_asset, solver_cells_asset
 from assets.track_records import track_record_compute
@@ -30,23 +30,20 @@ SELECTING = tuple(f"selection.{name}" for name in SelectionRules.model_fields if
 def sleeve_assets(sleeve: SleeveProfile, market: MarketProfile) -> list[dg.AssetsDefinition]:
     """The six assets of a sleeve."""
     return [
-        _candidates(sleeve),
+        _candidates(sleeve, market),
         _winners(sleeve, market),
         _synthetic_returns(sleeve, market),
         solver_cells_asset(sleeve, market),
-        risk_weights_asset(sleeve),
+        risk_weights_asset(sleeve, market),
         _track_record(sleeve),
     ]
 
 
-def _candidates(sleeve: SleeveProfile) -> dg.AssetsDefinition:
+def _candidates(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefinition:
     def prepare(store: Store, days: Sequence[date]) -> Compute:
         del days
 
         def compute(at: date) -> Partition:
-            refusal = store.receipts.refusal(UNIVERSE, BARS_CHECKS, str(at))
-            if refusal:
-                return blocked(refusal)
             standing = inherited(store.lake, RATINGS, str(at))
             if standing:
                 return standing
@@ -62,6 +59,7 @@ def _candidates(sleeve: SleeveProfile) -> dg.AssetsDefinition:
         candidates_rule.SCHEMA,
         [key(UNIVERSE), key(RATINGS)],
         prepare,
+        gates=bars_gates(market),
         description=f"Eligible symbols whose {sleeve.rating} points {sleeve.direction}, the strongest first.",
         rules=rules_of(sleeve, "rating", "direction", "selection.limit"),
         owner=sleeve.owner,
@@ -102,6 +100,7 @@ def _winners(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefinitio
         selection.SCHEMA,
         [key(BARS), key(upstream)],
         prepare,
+        gates=bars_gates(market),
         description="Scored, vetoed, clustered: the names the sleeve holds, and why every other name is not held.",
         rules={
             **rules_of(sleeve, "direction", *SELECTING),
@@ -138,6 +137,7 @@ def _synthetic_returns(sleeve: SleeveProfile, market: MarketProfile) -> dg.Asset
         synthesis.STREAMS_SCHEMA,
         [key(BARS), key(UNIVERSE), key(upstream)],
         prepare,
+        gates=bars_gates(market),
         description="Returns of the winners and of the benchmark symbols, turned so that solvers see long-only streams.",
         rules={
             **rules_of(sleeve, "logic", "direction", "selection.train_days"),
@@ -154,14 +154,14 @@ def _track_record(sleeve: SleeveProfile) -> dg.AssetsDefinition:
         panel = store.lake.panel_before(max(days))
 
         def decision(at: date) -> tuple[ledgers.Targets | None, str]:
-            refusal = store.receipts.refusal(weights, WEIGHTS_CHECKS, str(at))
+            refusal = store.receipts.refusal(weights_gates(sleeve), str(at))
             return (None, refusal) if refusal else (targets(store.lake.read(weights, str(at))), "")
 
         def window(at: date) -> Callable[[str], Window]:
             days = market_window(panel.before(at, STEP_DAYS), previous(at), STEP_DAYS)
             return lambda _profile: days
 
-        return track_record_compute(store.lake, path, days, decision, window, sleeve.ledger)
+        return track_record_compute(store, record_gates(sleeve.name, meta=False), days, decision, window, sleeve.ledger)
 
     return grid_asset(
         path,

@@ -8,9 +8,9 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
+from assets.gates import bars_gates, cells_gates, streams_gates
 from assets.grid import PREVIOUS
-from assets.keys import CELLS_CHECKS, STREAMS_CHECKS, eligible, key, stage
-from assets.market import UNIVERSE
+from assets.keys import UNIVERSE, eligible, key, stage
 from assets.metadata import markdown_table
 from assets.partitioned import Compute, Partition, blocked, grid_asset, rules_of
 from assets.solver_pictures import status_picture, weights_over_time_picture
@@ -70,6 +70,7 @@ def solver_cells_asset(sleeve: SleeveProfile, market: MarketProfile) -> dg.Asset
         cells_rule.SCHEMA,
         [key(UNIVERSE), key(stage(sleeve.name, "winners")), key(upstream)],
         prepare,
+        gates=[*bars_gates(market), *streams_gates(sleeve)],
         description="Every (engine, risk profile) of the manifest: solved, or why not.",
         rules={
             **rules_of(sleeve.risk, *SOLVING),
@@ -95,10 +96,9 @@ def _enter(
     store: Store, sleeve: SleeveProfile, market: MarketProfile, at: date, missing: Mapping[str, str]
 ) -> Entered | Partition:
     upstream = stage(sleeve.name, "synthetic_returns")
-    refusal = store.receipts.refusal(upstream, STREAMS_CHECKS, str(at))
     standing, reason = store.lake.standing(upstream, str(at))
-    if refusal or standing is Status.BLOCKED:
-        return blocked(refusal or reason)
+    if standing is Status.BLOCKED:
+        return blocked(reason)
     if standing is Status.CASH:
         frame = cells_rule.cash_cells(sleeve, reason)
         return Partition(frame, _figures(frame), status=standing, reason=reason)
@@ -141,7 +141,7 @@ def _figures(cells: pl.DataFrame) -> dict[str, object]:
     return solving | ({"not_native": why} if why else {})
 
 
-def risk_weights_asset(sleeve: SleeveProfile) -> dg.AssetsDefinition:
+def risk_weights_asset(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefinition:
     """The weights of every cell, asset by asset."""
     path, upstream = stage(sleeve.name, "risk_weights"), stage(sleeve.name, "solver_cells")
     limited = sleeve.risk.turnover_limit is not None
@@ -150,10 +150,9 @@ def risk_weights_asset(sleeve: SleeveProfile) -> dg.AssetsDefinition:
         del days
 
         def compute(at: date) -> Partition:
-            refusal = store.receipts.refusal(upstream, CELLS_CHECKS, str(at))
             standing, reason = store.lake.standing(upstream, str(at))
-            if refusal or standing is Status.BLOCKED:
-                return blocked(refusal or reason)
+            if standing is Status.BLOCKED:
+                return blocked(reason)
             before = _previous_books(store, sleeve, at) if limited else None
             winners = store.lake.read(stage(sleeve.name, "winners"), str(at)).filter("winner")
             clusters = dict(winners.select("symbol", "cluster").iter_rows())
@@ -170,6 +169,7 @@ def risk_weights_asset(sleeve: SleeveProfile) -> dg.AssetsDefinition:
         weights_rule.SCHEMA,
         [key(stage(sleeve.name, "winners")), key(upstream), *before],
         prepare,
+        gates=[*bars_gates(market), *streams_gates(sleeve), *cells_gates(sleeve)],
         description="Weights of the eight risk profiles in synthetic space, and the physical net weights.",
         rules=rules_of(
             sleeve, "logic", "direction", "risk.engine_of_record", "risk.max_cluster_weight", "risk.turnover_limit"

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from datetime import date
 
 from assets.partitioned import Compute, Partition
-from resources.lake import AssetPath, Lake
+from resources.receipts import Gate
+from resources.store import Store
 from sleevegraph.calendar import previous
 from sleevegraph.errors import LakeError
 from sleevegraph.ledgers import Ledgers, Targets, advance, ledgers_from_rows, open_ledgers, opening_rows
@@ -16,8 +17,8 @@ Decision = Callable[[date], tuple[Targets | None, str]]
 
 
 def track_record_compute(
-    lake: Lake,
-    path: AssetPath,
+    store: Store,
+    gates: Sequence[Gate],
     days: Sequence[date],
     decision: Decision,
     window: Callable[[date], Callable[[str], Window]],
@@ -25,9 +26,10 @@ def track_record_compute(
 ) -> Compute:
     """Return the function of one date; dates must come in ascending order, each following the one before.
 
+    `gates` are those of the record itself: it is continued only from where it was certified.
     `window(at)(profile)` has the days from the previous rebalance to the day before `at`.
     """
-    state = _stored_before(lake, path, days)
+    state = _stored_before(store, gates, days)
 
     def compute(at: date) -> Partition:
         nonlocal state
@@ -44,12 +46,13 @@ def track_record_compute(
     return compute
 
 
-def _stored_before(lake: Lake, path: AssetPath, days: Sequence[date]) -> Ledgers | None:
+def _stored_before(store: Store, gates: Sequence[Gate], days: Sequence[date]) -> Ledgers | None:
     """Return the state before the range; None where the record begins there.
 
     A hole before the range is an error, and so is a range that ends before a record that was opened later: that record
     would go on as if nothing had been earned before it.
     """
+    lake, path = store.lake, gates[0].path
     name, first, last = "/".join(path), min(days), max(days)
     stored = lake.partitions(path)
     earlier, later = [key for key in stored if key < str(first)], [key for key in stored if key > str(last)]
@@ -66,4 +69,5 @@ def _stored_before(lake: Lake, path: AssetPath, days: Sequence[date]) -> Ledgers
             f"{name} {first}: expected the track record up to {expected}, found it up to {earlier[-1]}; "
             f"backfill from {earlier[-1]} on"
         )
+    store.receipts.require(gates, expected)
     return ledgers_from_rows(lake.read(path, expected))

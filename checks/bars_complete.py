@@ -5,7 +5,7 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from assets.market import UNIVERSE
+from assets.gates import bars_gates
 from checks.partitioned import Judge, Judgement, partition_check
 from resources.lake import BARS
 from resources.store import Store
@@ -27,8 +27,7 @@ def bars_complete_check(market: MarketProfile) -> dg.AssetChecksDefinition:
         return judge
 
     return partition_check(
-        UNIVERSE,
-        "bars_complete",
+        *bars_gates(market),
         prepare,
         inputs=[BARS],
         description="No duplicates, OHLC order, fresh to P-1, no session missing (weekends are sessions), gaps listed.",

@@ -6,6 +6,7 @@ import dagster as dg
 import polars as pl
 
 from assets.books import books_in_force, children_in_force
+from assets.gates import flat_gates
 from assets.keys import stage
 from assets.metas import sleeves_below
 from checks.partitioned import Judge, Judgement, partition_check
@@ -30,8 +31,8 @@ def conservation_check(meta: MetaProfile, manifest: Manifest) -> dg.AssetChecksD
         def judge(key: str) -> Judgement:
             stored = store.lake.read(path, key)
             at = date.fromisoformat(key)
-            weights, _ = children_in_force(store, [node.name for node in nodes], at)
-            books, _ = books_in_force(store, sleeves, at)
+            weights, _ = children_in_force(store, nodes, at)
+            books, _ = books_in_force(store, sleeves, manifest.market, at)
             findings = []
             for profile in RISK_PROFILES:
                 flat = stored.filter(pl.col("profile") == profile).select("symbol", "net", "gross")
@@ -42,8 +43,7 @@ def conservation_check(meta: MetaProfile, manifest: Manifest) -> dg.AssetChecksD
         return judge
 
     return partition_check(
-        path,
-        "conservation",
+        flat_gates(meta)[0],
         prepare,
         inputs=[
             *(stage(node.name, asset) for node in nodes for asset in ("meta_weights", "meta_track_record")),
@@ -72,7 +72,7 @@ def concentration_check(meta: MetaProfile) -> dg.AssetChecksDefinition:
 
         return judge
 
-    return partition_check(path, "concentration", prepare, description="No physical symbol dominates the book.")
+    return partition_check(flat_gates(meta)[1], prepare, description="No physical symbol dominates the book.")
 
 
 def _of(profile: str, finding: Finding) -> Finding:

@@ -5,16 +5,14 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from assets.keys import atoms_of, stage
-from assets.market import UNIVERSE
+from assets.gates import streams_gates, weights_gates
+from assets.keys import RATINGS, UNIVERSE, atoms_of, stage
 from checks.partitioned import Judge, Judgement, partition_check
 from resources.lake import BARS, Status
 from resources.store import Store
 from sleevegraph.manifest import MarketProfile, SleeveProfile
 from sleevegraph.sign_test import directional_sign_test, optimised_sign_test
 from sleevegraph.synthesis import returns_matrix, wide_streams
-
-NAME = "directional_sign_test"
 
 
 def streams_sign_check(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetChecksDefinition:
@@ -39,10 +37,9 @@ def streams_sign_check(sleeve: SleeveProfile, market: MarketProfile) -> dg.Asset
         return judge
 
     return partition_check(
-        path,
-        NAME,
+        *streams_gates(sleeve),
         prepare,
-        inputs=[BARS, UNIVERSE, stage(sleeve.name, "winners")],
+        inputs=[BARS, UNIVERSE, RATINGS, stage(sleeve.name, "candidates"), stage(sleeve.name, "winners")],
         description="LONG s = r, SHORT s = -min(r, 1), every atom, every day.",
     )
 
@@ -70,8 +67,7 @@ def weights_sign_check(sleeve: SleeveProfile, market: MarketProfile) -> dg.Asset
         return judge
 
     return partition_check(
-        path,
-        NAME,
+        weights_gates(sleeve)[0],
         prepare,
         inputs=[UNIVERSE, stage(sleeve.name, "winners"), stage(sleeve.name, "synthetic_returns")],
         description="Weights >= 0 in synthetic space, net = weight x sign.",

@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets.keys import stage
 from checks.partitioned import Judge, Judgement, partition_check
+from resources.receipts import Gate
 from resources.store import Store
 from sleevegraph.engine_agreement import engine_agreement, profile_convergence
 from sleevegraph.manifest import SleeveProfile
@@ -24,10 +25,8 @@ def engine_agreement_check(sleeve: SleeveProfile) -> dg.AssetChecksDefinition:
         return judge
 
     return partition_check(
-        path,
-        "engine_agreement",
+        Gate(path, "engine_agreement", blocking=False),
         prepare,
-        blocking=False,
         description="Weights of two engines that solved the same problem differ by at most 1e-3.",
     )
 
@@ -41,9 +40,7 @@ def profile_convergence_check(sleeve: SleeveProfile) -> dg.AssetChecksDefinition
         return lambda key: Judgement(profile_convergence(store.lake.read(path, key)))
 
     return partition_check(
-        path,
-        "profile_convergence",
+        Gate(path, "profile_convergence", blocking=False),
         prepare,
-        blocking=False,
         description="No two risk profiles of an engine have the same weights to 1e-8, and no cap binds on most assets.",
     )

@@ -14,7 +14,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 
 from assets.grid import GRID
 from resources.lake import AssetPath, Status
-from resources.receipts import Receipt
+from resources.receipts import Gate, Receipt
 from resources.store import Store
 from sleevegraph.errors import SleevegraphError
 from sleevegraph.findings import Finding
@@ -35,26 +35,24 @@ Judge = Callable[[str], Judgement]
 
 
 def partition_check(
-    path: AssetPath,
-    name: str,
+    gate: Gate,
     prepare: Callable[[Store, list[str]], Judge],
     *,
     description: str,
     inputs: Sequence[AssetPath] = (),
     windows: Callable[[Store, str], list[str]] | None = None,
-    blocking: bool = True,
 ) -> dg.AssetChecksDefinition:
-    """Build a check of a grid asset.
+    """Build the check of a gate.
 
     The specification is blocking, so that within a run everything downstream waits for it. The verdicts themselves do
     not stop a run: one bad partition would take a whole range down. Downstream assets read the receipt of their own
     partition instead, and a failed one blocks exactly that partition, in this run and in every later one. `inputs` are
     what the verdict rests on beside the partition itself, and `windows` names other partitions as `asset@partition`:
-    once they change, the receipt is stale. A check that does not block shows every finding as a warning.
+    once they change, the receipt is stale. A gate that does not block shows every finding as a warning.
     """
-    asset = dg.AssetKey(list(path))
+    asset, name, blocking = dg.AssetKey(list(gate.path)), gate.check, gate.blocking
 
-    @dg.asset_check(asset=asset, name=name, blocking=blocking, partitions_def=GRID, description=description)
+    @dg.asset_check(asset=asset, name=name, blocking=True, partitions_def=GRID, description=description)
     def check(
         context: dg.AssetCheckExecutionContext, store: Store
     ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
@@ -63,7 +61,7 @@ def partition_check(
         judge = prepare(store, keys)
         for key in keys:
             others = windows(store, key) if windows else []
-            receipt = _judge(store, path, name, key, judge, ["/".join(input_path) for input_path in inputs] + others)
+            receipt = _judge(store, gate, key, judge, ["/".join(input_path) for input_path in inputs] + others)
             store.receipts.write(receipt)
             yield dg.AssetCheckEvaluation(
                 asset_key=asset,
@@ -81,11 +79,11 @@ def partition_check(
     return check
 
 
-def _judge(store: Store, path: AssetPath, name: str, key: str, judge: Judge, inputs: Sequence[str]) -> Receipt:
+def _judge(store: Store, gate: Gate, key: str, judge: Judge, inputs: Sequence[str]) -> Receipt:
     """Judge what is stored; a partition that was not decided is not certified either."""
-    digest = store.lake.digest(path, key)
+    digest = store.lake.digest(gate.path, key)
     rests_on = {name: store.receipts.input_digest(name, key) for name in inputs}
-    status, reason = store.lake.standing(path, key)
+    status, reason = store.lake.standing(gate.path, key)
     if status is Status.BLOCKED:
         verdict = Judgement([Finding("ERROR", "BLOCKED", "", reason)])
     else:
@@ -94,14 +92,15 @@ def _judge(store: Store, path: AssetPath, name: str, key: str, judge: Judge, inp
         except SleevegraphError as error:
             verdict = Judgement([Finding("ERROR", type(error).__name__, "", str(error))])
     return Receipt(
-        asset="/".join(path),
-        check=name,
+        asset="/".join(gate.path),
+        check=gate.check,
         partition=key,
         passed=not any(finding.level == "ERROR" for finding in verdict.findings),
         digest=digest,
         findings=[_text(finding) for finding in verdict.findings],
         figures=verdict.figures,
         inputs=rests_on,
+        rules=dict(gate.rules),
     )
 
 

@@ -6,6 +6,7 @@ from functools import cache
 import dagster as dg
 import polars as pl
 
+from assets.gates import cells_gates
 from assets.keys import stage
 from checks.partitioned import Judge, Judgement, partition_check
 from resources.lake import AssetPath, Lake, Status
@@ -45,9 +46,9 @@ def solver_failure_rate_check(sleeve: SleeveProfile) -> dg.AssetChecksDefinition
         return [f"{'/'.join(path)}@{day}" for day in days if str(day) != key]
 
     return partition_check(
-        path,
-        "solver_failure_rate",
+        *cells_gates(sleeve),
         prepare,
+        inputs=[stage(sleeve.name, "synthetic_returns")],
         windows=earlier,
         description="Failed and unavailable cells over the expected ones of the last 24 windows; more than 25 % blocks.",
     )

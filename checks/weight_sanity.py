@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from assets.gates import weights_gates
 from assets.keys import stage
 from checks.partitioned import Judge, Judgement, partition_check
 from resources.store import Store
@@ -26,8 +27,8 @@ def weight_sanity_check(sleeve: SleeveProfile) -> dg.AssetChecksDefinition:
         return judge
 
     return partition_check(
-        path,
-        "weight_sanity",
+        weights_gates(sleeve)[1],
         prepare,
+        inputs=[stage(sleeve.name, "solver_cells")],
         description="Per cell: no NaN, w >= 0, weights add to 1, cap respected, no cell missing or unexpected.",
     )

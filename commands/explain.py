@@ -9,8 +9,7 @@ from typing import Any
 import click
 import polars as pl
 
-from assets.keys import stage
-from assets.market import RATINGS, UNIVERSE
+from assets.keys import RATINGS, UNIVERSE, stage
 from commands.home import GridDate, with_home
 from commands.in_force import books_in_force, decision_in_force, meta_standing, sleeve_standing
 from commands.stored import chosen_rebalance, warning_of
@@ -20,7 +19,7 @@ from resources.lake import AssetPath
 from resources.store import Store
 from sleevegraph.errors import ConfigurationError, GateError, LakeError
 from sleevegraph.fate import Stop, candidate_drop, gaps_in_words, percent, rating_label, signed, universe_drop, verdict
-from sleevegraph.manifest import RISK_PROFILES, Manifest, SleeveProfile
+from sleevegraph.manifest import RISK_PROFILES, Manifest, MarketProfile, SleeveProfile
 from sleevegraph.physical import by_sleeve
 
 Row = dict[str, Any]
@@ -78,7 +77,7 @@ def explain(home: Home, symbol: str, on: date | None) -> None:
     story = Story(store, _known(symbol, bars["symbol"].unique().to_list(), manifest), at)
     eligible = _market(story, bars, manifest)
     for sleeve in manifest.sleeves:
-        standing = _standing(story, sleeve.name)
+        standing = _standing(story, sleeve, manifest.market)
         if eligible or not standing.startswith(DECIDED):
             story.tell(sleeve.name, standing)
         if eligible:
@@ -167,9 +166,9 @@ def _score(row: Row) -> str:
     return f" (score {row['score']:.4g}, rank {row['rank']}, cluster {row['cluster']})"
 
 
-def _standing(story: Story, sleeve: str) -> str:
+def _standing(story: Story, sleeve: SleeveProfile, market: MarketProfile) -> str:
     try:
-        return sleeve_standing(story.store, sleeve, story.at)
+        return sleeve_standing(story.store, sleeve, market, story.at)
     except (GateError, LakeError) as error:
         return f"without a verdict: {error}"
 
@@ -178,9 +177,9 @@ def _metas(story: Story, manifest: Manifest) -> None:
     """Tell of every meta what it holds of the symbol, by risk profile and sleeve."""
     for meta in manifest.metas:
         try:
-            decision = decision_in_force(story.store, meta.name, story.at)
+            decision = decision_in_force(story.store, meta, story.at)
             books = books_in_force(story.store, decision, RISK_PROFILES)
-            standing = meta_standing(story.store, meta.name, decision.decided)
+            standing = meta_standing(story.store, meta, decision.decided)
         except (GateError, LakeError) as error:
             story.tell(meta.name, f"without weights: {error}")
             if story.chosen:

@@ -38,7 +38,7 @@ def weights(home: Home, meta: str, on: date | None, profile: str, shape: str) ->
     chosen = _meta(meta, manifest)
     store = Store(home=str(home.root))
     at = chosen_rebalance(home, store.lake, stage(meta, "flattened_weights"), on)
-    decision = decision_in_force(store, meta, at)
+    decision = decision_in_force(store, chosen, at)
     book = books_in_force(store, decision, [profile])[profile]
     standing = standings(store, chosen, manifest, decision.decided)
     sleeves = [sleeve.name for sleeve in sleeves_below(chosen, manifest)]

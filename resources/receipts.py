@@ -5,6 +5,7 @@ receipt is as bad as a failed one.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -26,8 +27,20 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Gate:
+    """A check of an asset, whose verdict is asked for by whoever builds on the asset."""
+
+    path: AssetPath
+    check: str
+    rules: Mapping[str, Any] = field(default_factory=dict)
+    """Values of the manifest by which it judges."""
+    blocking: bool = True
+    """Whether a failed verdict stops anybody; the others warn."""
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
-    """One verdict, and the digest of exactly what was judged."""
+    """One verdict, the rules by which it was found, and the digest of exactly what was judged."""
 
     asset: str
     check: str
@@ -39,6 +52,7 @@ class Receipt:
     inputs: dict[str, str] = field(default_factory=dict)
     """Digests of what else the verdict rests on: by asset of the same partition, by asset@partition of another one,
     or the bars before it."""
+    rules: dict[str, Any] = field(default_factory=dict)
 
 
 class Receipts:
@@ -67,14 +81,24 @@ class Receipts:
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
-    def state(self, asset: AssetPath, check: str, partition: str) -> tuple[State, str]:
-        """Return the gate's state for the partition as it is stored now, with the reason unless it passed."""
+    def state(
+        self, asset: AssetPath, check: str, partition: str, rules: Mapping[str, Any] | None = None
+    ) -> tuple[State, str]:
+        """Return the gate's state for the partition as it is stored now, with the reason unless it passed.
+
+        With `rules`, a verdict that was found by others is stale.
+        """
         receipt = self.read(asset, check, partition)
         where = f"{check} of {'/'.join(asset)} at {partition}"
         if receipt is None:
             return State.ABSENT, f"{where}: no receipt"
         if receipt.digest != self.lake.digest(asset, partition):
             return State.STALE, f"{where}: the partition changed after it was judged"
+        if rules is not None and receipt.rules != _plain(rules):
+            changed = [
+                key for key in sorted({*receipt.rules, *rules}) if receipt.rules.get(key) != _plain(rules).get(key)
+            ]
+            return State.STALE, f"{where}: it was judged by other rules ({', '.join(changed)} changed since)"
         for name, digest in receipt.inputs.items():
             if self.input_digest(name, partition) != digest:
                 return State.STALE, f"{where}: {name} changed after it was judged"
@@ -91,22 +115,38 @@ class Receipts:
         path, wanted = tuple(asset.split("/")), other or partition
         return self.lake.digest(path, wanted) if self.lake.has(path, wanted) else "absent"
 
-    def refusal(self, asset: AssetPath, checks: tuple[str, ...], partition: str) -> str:
-        """Why the partition is not certified, or an empty string.
+    def refusal(self, gates: Sequence[Gate], partition: str, *, by_todays_rules: bool = False) -> str:
+        """Why the partition is not certified, or an empty string: what failed of the first asset that failed.
+
+        A decision is made by today's rules and asks for verdicts by the same; what was decided earlier stays certified
+        by the rules of its day.
 
         Raises
         ------
         GateError
             When a receipt is absent or stale: nobody judged what is stored, so nobody may build on it.
         """
-        failed = []
-        for check in checks:
-            state, reason = self.state(asset, check, partition)
+        failed: dict[AssetPath, list[str]] = {}
+        for gate in gates:
+            rules = gate.rules if by_todays_rules else None
+            state, reason = self.state(gate.path, gate.check, partition, rules)
             if state in {State.ABSENT, State.STALE}:
+                name = "/".join(gate.path)
                 raise GateError(
-                    f"{reason}; materialise {'/'.join(asset)} with its checks for {partition} "
-                    f"(dagster asset materialize --select {'/'.join(asset)} --partition {partition})"
+                    f"{reason}; materialise {name} with its checks for {partition} "
+                    f"(dagster asset materialize --select {name} --partition {partition})"
                 )
             if state is State.FAILED:
-                failed.append(reason)
-        return " | ".join(failed)
+                failed.setdefault(gate.path, []).append(reason)
+        return " | ".join(next(iter(failed.values()), []))
+
+    def require(self, gates: Sequence[Gate], partition: str) -> None:
+        """Raise GateError unless every gate passed."""
+        refusal = self.refusal(gates, partition)
+        if refusal:
+            raise GateError(f"{refusal}; correct the cause and materialise it again before building on it")
+
+
+def _plain(rules: Mapping[str, Any]) -> dict[str, Any]:
+    """Rules as they read back from JSON."""
+    return dict(json.loads(json.dumps(rules)))

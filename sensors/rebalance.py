@@ -5,15 +5,15 @@ from datetime import date, timedelta
 
 import dagster as dg
 
+from assets.gates import flat_gates
 from assets.grid import GRID
-from assets.metas import FLAT_CHECKS
 from jobs.rebalance import rebalance
 from resources.lake import Lake
 from resources.store import Store
 from sleevegraph.calendar import STEP_DAYS
 from sleevegraph.completeness import bars_complete
 from sleevegraph.errors import SleevegraphError
-from sleevegraph.manifest import Manifest
+from sleevegraph.manifest import Manifest, MetaProfile
 
 MAX_ATTEMPTS = 3
 ENDED_BADLY = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
@@ -63,13 +63,13 @@ def next_due(store: Store, manifest: Manifest, newest: str) -> str | None:
     Done means that the flattened weights of every meta were judged.
     """
     stored = store.lake.partitions((manifest.metas[-1].name, "flattened_weights"))
-    done = [key for key in stored if all(_judged(store, meta.name, key) for meta in manifest.metas)]
+    done = [key for key in stored if all(_judged(store, meta, key) for meta in manifest.metas)]
     due = str(_after(done[-1])) if done else newest
     return due if due <= newest else None
 
 
-def _judged(store: Store, meta: str, key: str) -> bool:
-    return all(store.receipts.read((meta, "flattened_weights"), check, key) for check in FLAT_CHECKS)
+def _judged(store: Store, meta: MetaProfile, key: str) -> bool:
+    return all(store.receipts.read(gate.path, gate.check, key) for gate in flat_gates(meta))
 
 
 def not_ready(lake: Lake, due: date, manifest: Manifest) -> str:

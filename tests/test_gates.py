@@ -21,6 +21,7 @@ from tests.homes import (
     SHORT,
     TemporaryHome,
     cause,
+    checks_of,
     made_home,
     remove_homes,
     small_definitions,
@@ -38,6 +39,12 @@ DOWNSTREAM: tuple[AssetPath, ...] = (
     *((meta, stage) for meta in (META, NESTED) for stage in ("meta_weights", "meta_track_record", "flattened_weights")),
 )
 """All that reads the weights of the short sleeve."""
+
+
+def judged(*paths: AssetPath) -> list[tuple[AssetPath, str]]:
+    """Every check of some assets."""
+    return [(path, check) for path, check in checks_of(small_definitions()) if path in paths]
+
 
 WEIGHTS_CHECKS = [(WEIGHTS, "directional_sign_test"), (WEIGHTS, "weight_sanity")]
 
@@ -171,7 +178,7 @@ def test_what_was_never_certified_holds_nothing(new_home: Callable[[], Temporary
 def test_a_sleeve_that_was_never_certified_is_cash_in_the_book(home: TemporaryHome) -> None:
     home.plant(WEIGHTS, KEYS[0], rows=pl.col("profile") != "hrp")
     assert home.run(KEYS[0], checks=WEIGHTS_CHECKS).success
-    assert home.run(KEYS[0], assets=[BOOKS[0]], checks=[(BOOKS[0], "conservation")]).success
+    assert home.run(*KEYS[:2], assets=[BOOKS[0]], checks=[(BOOKS[0], "conservation")]).success
     (said,) = home.metadata(BOOKS[0], KEYS[0])["held"]
     assert said.startswith(f"{SHORT} holds its weights of never: in cash: ")
     assert not leg(home, KEYS[0], SHORT)
@@ -185,7 +192,7 @@ def test_weights_that_fail_a_check_never_reach_the_metas(home: TemporaryHome) ->
     first = pl.int_range(pl.len()) == 0
     home.plant(WEIGHTS, KEYS[1], *(pl.when(first).then(-0.5).otherwise(c).alias(c) for c in ("weight", "net")))
     assert home.run(*KEYS[:3], checks=WEIGHTS_CHECKS).success
-    assert home.run(*KEYS[1:], assets=DOWNSTREAM).success
+    assert home.run(*KEYS[1:], assets=DOWNSTREAM, checks=judged(*DOWNSTREAM)).success
     after = home.hashes()
     for book in BOOKS:
         (said,) = home.metadata(book, KEYS[1])["held"]
@@ -218,7 +225,7 @@ def test_solvers_that_mostly_fail_block_their_own_sleeve_and_no_other(home: Temp
     assert home.run(*KEYS, checks=[(CELLS, "solver_failure_rate")]).success
     assert home.run(*KEYS[1:], assets=[WEIGHTS]).success
     assert home.run(*KEYS[1:], checks=WEIGHTS_CHECKS).success
-    assert home.run(*KEYS[1:], assets=DOWNSTREAM).success
+    assert home.run(*KEYS[1:], assets=DOWNSTREAM, checks=judged(*DOWNSTREAM)).success
     assert [home.standing(WEIGHTS, key) for key in KEYS] == ["OK", "BLOCKED", "OK", "OK"]
     reason = home.metadata(WEIGHTS, KEYS[1])["reason"]
     assert "5 of 16 expected cells of the last 2 windows failed (31.2% > 25%)" in reason
@@ -237,7 +244,7 @@ def test_solvers_that_mostly_fail_block_their_own_sleeve_and_no_other(home: Temp
     assert not [name for name in before if name.startswith(LONG) and before[name] != after[name]]
 
 
-def test_one_asset_materialised_alone_after_a_failed_gate_holds_too(home: TemporaryHome) -> None:
+def test_assets_materialised_by_themselves_after_a_failed_gate_hold_where_it_failed(home: TemporaryHome) -> None:
     home.plant(STREAMS, KEYS[1], pl.col("raw").alias("synthetic"))
     assert home.run(*KEYS[:3], checks=[(STREAMS, "directional_sign_test")]).success
     assert home.run(*KEYS[:3], assets=[CELLS]).success
@@ -248,7 +255,8 @@ def test_one_asset_materialised_alone_after_a_failed_gate_holds_too(home: Tempor
     assert home.read(WEIGHTS, KEYS[1]).is_empty()
     assert home.run(*KEYS[:3], checks=WEIGHTS_CHECKS).success
     assert home.store.receipts.state(WEIGHTS, "weight_sanity", KEYS[1])[0] is State.FAILED
-    assert home.run(KEYS[1], assets=BOOKS[:1]).success
+    assert not home.run(KEYS[1], assets=BOOKS[:1]).success, "alone, it could certify nothing"
+    assert home.run(*KEYS[1:3], assets=BOOKS[:1]).success
     assert SHORT in home.metadata(BOOKS[0], KEYS[1])["held"][0]
     symbols = {*leg(home, KEYS[1], SHORT)}
     assert symbols == {*decided(home, KEYS[0], SHORT)}
@@ -323,7 +331,7 @@ def test_a_failed_solver_never_sells_a_book_its_profile_holds_and_the_others_tra
     assert home.run(*KEYS, checks=[(CELLS, "solver_failure_rate")]).success
     assert home.run(*KEYS[1:], assets=[WEIGHTS]).success
     assert home.run(*KEYS[1:], checks=WEIGHTS_CHECKS).success
-    assert home.run(*KEYS[1:], assets=DOWNSTREAM).success
+    assert home.run(*KEYS[1:], assets=DOWNSTREAM, checks=judged(*DOWNSTREAM)).success
     assert [home.standing(WEIGHTS, key) for key in KEYS] == ["OK"] * 4, "one cell of sixteen does not block"
     (nothing,) = hrp(home, WEIGHTS, KEYS[1]).rows(named=True)
     assert (nothing["symbol"], nothing["status"], nothing["reason"]) == (None, "failed", "timeout: planted")

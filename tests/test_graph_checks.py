@@ -226,10 +226,30 @@ DEFECTS: dict[str, tuple[AssetPath, str, Plant, str]] = {
         "GROSS_NOT_CONSERVED",
     ),
     "a lost sleeve": (
-        flat(META),
-        "conservation",
+        (META, "meta_weights"),
+        "child_weights",
         planting((META, "meta_weights"), rows=~(HRP & (pl.col("child") == SHORT))),
-        "CHILD_WEIGHTS_NOT_NORMALIZED",
+        "CHILD_LOST",
+    ),
+    "a child beyond its bound": (
+        (META, "meta_weights"),
+        "child_weights",
+        planting(
+            (META, "meta_weights"), changed("weight", HRP, pl.when(pl.col("child") == SHORT).then(0.97).otherwise(0.03))
+        ),
+        "OUT_OF_BOUNDS",
+    ),
+    "wealth from nowhere": (
+        (LONG, "track_record"),
+        "ledger_identities",
+        planting((LONG, "track_record"), a_nudge("equity", HRP)),
+        "EQUITY_IDENTITY",
+    ),
+    "a day that nobody earned": (
+        (META, "meta_track_record"),
+        "ledger_identities",
+        planting((META, "meta_track_record"), rows=~first_where(HRP)),
+        "DAYS_MISSING",
     ),
     "a book that is one symbol": (
         flat(META),

@@ -5,12 +5,12 @@ import polars as pl
 import pytest
 
 from resources.lake import AssetPath, Lake
-from resources.receipts import Receipt, Receipts, State
+from resources.receipts import Gate, Receipt, Receipts, State
 from sleevegraph.errors import GateError, LakeError
 
 ASSET: AssetPath = ("sleeve", "risk_weights")
 KEY = "2022-03-01"
-CHECKS = ("signs", "sanity")
+CHECKS = [Gate(ASSET, "signs"), Gate(ASSET, "sanity")]
 
 Verdict = Callable[..., None]
 
@@ -90,19 +90,17 @@ def test_a_change_of_standing_alone_makes_a_receipt_stale(lake: Lake, receipts: 
 def test_refusal_is_empty_only_when_every_check_passed(receipts: Receipts, verdict: Verdict) -> None:
     verdict("signs", passed=True)
     verdict("sanity", passed=True)
-    assert receipts.refusal(ASSET, CHECKS, KEY) == ""
+    assert receipts.refusal(CHECKS, KEY) == ""
     verdict("sanity", "ERROR A: negative", passed=False)
-    assert (
-        receipts.refusal(ASSET, CHECKS, KEY) == "sanity of sleeve/risk_weights at 2022-03-01 failed: ERROR A: negative"
-    )
+    assert receipts.refusal(CHECKS, KEY) == "sanity of sleeve/risk_weights at 2022-03-01 failed: ERROR A: negative"
     verdict("signs", "ERROR B: turned", passed=False)
-    assert receipts.refusal(ASSET, CHECKS, KEY).count(" failed: ") == 2
+    assert receipts.refusal(CHECKS, KEY).count(" failed: ") == 2
 
 
 def test_refusal_raises_with_the_way_out_when_nobody_judged(receipts: Receipts, verdict: Verdict) -> None:
     verdict("signs", passed=True)
     with pytest.raises(GateError) as absent:
-        receipts.refusal(ASSET, CHECKS, KEY)
+        receipts.refusal(CHECKS, KEY)
     assert str(absent.value) == (
         "sanity of sleeve/risk_weights at 2022-03-01: no receipt; materialise sleeve/risk_weights with its checks for "
         "2022-03-01 (dagster asset materialize --select sleeve/risk_weights --partition 2022-03-01)"
@@ -114,7 +112,7 @@ def test_a_stale_receipt_raises_even_beside_a_failed_one(lake: Lake, receipts: R
     lake.write(ASSET, KEY, pl.DataFrame({"weight": [1.0]}))
     verdict("signs", "ERROR A: first", passed=False)
     with pytest.raises(GateError, match="sanity of sleeve/risk_weights at 2022-03-01: the partition changed after"):
-        receipts.refusal(ASSET, CHECKS, KEY)
+        receipts.refusal(CHECKS, KEY)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"asset": "x"}', '{"surplus": 1}', "\xff\xfe"])

@@ -1,0 +1,26 @@
+"""Guarantee: a meta weighs all of its children, within its bounds."""
+
+import dagster as dg
+
+from assets.gates import children_gates, record_gates
+from checks.partitioned import Judge, Judgement, partition_check
+from resources.store import Store
+from sleevegraph.child_weights import child_weights
+from sleevegraph.manifest import Manifest, MetaProfile
+
+
+def child_weights_check(meta: MetaProfile, manifest: Manifest) -> dg.AssetChecksDefinition:
+    """Judge the child weights of a meta under every risk profile."""
+    (gate,) = children_gates(meta)
+    names = {m.name for m in manifest.metas}
+
+    def prepare(store: Store, keys: list[str]) -> Judge:
+        del keys
+        return lambda key: Judgement(child_weights(store.lake.read(gate.path, key), meta))
+
+    return partition_check(
+        gate,
+        prepare,
+        inputs=[record.path for child in meta.children for record in record_gates(child, meta=child in names)],
+        description="Every child once under every risk profile, within the meta's bounds, weights add to 1.",
+    )

@@ -1,0 +1,48 @@
+import polars as pl
+import pytest
+
+from sleevegraph.child_weights import child_weights
+from sleevegraph.manifest import RISK_PROFILES, MetaProfile
+from sleevegraph.meta_book import WEIGHTS_SCHEMA
+
+META = MetaProfile(name="meta", children=("a", "b", "c"), weight_min=0.1, weight_max=0.6)
+HRP = pl.col("profile") == "hrp"
+A = HRP & (pl.col("child") == "a")
+
+
+def rows() -> pl.DataFrame:
+    weights = {"a": 0.2, "b": 0.2, "c": 0.6}
+    found = [(p, child, w, "native", "", 240, 0, 0.0) for p in RISK_PROFILES for child, w in weights.items()]
+    return pl.DataFrame(found, schema=WEIGHTS_SCHEMA, orient="row")
+
+
+def changed(column: str, where: pl.Expr, value: object) -> pl.DataFrame:
+    return rows().with_columns(pl.when(where).then(pl.lit(value)).otherwise(column).alias(column))
+
+
+def test_weights_of_every_child_within_the_bounds_are_sound() -> None:
+    assert child_weights(rows(), META) == []
+    assert child_weights(changed("weight", A, 0.2 + 5e-10), META) == []
+
+
+@pytest.mark.parametrize(
+    ("planted", "codes"),
+    [
+        (rows().filter(~HRP), ["PROFILE_MISSING"]),
+        (changed("profile", HRP, "hrpp"), ["PROFILE_MISSING", "PROFILE_MISSING"]),
+        (rows().filter(~A), ["CHILD_LOST", "CHILD_WEIGHTS_NOT_NORMALIZED"]),
+        (changed("child", A, "z"), ["CHILD_LOST", "CHILD_UNKNOWN"]),
+        (pl.concat([rows(), rows().filter(A)]), ["CHILD_DUPLICATE", "CHILD_WEIGHTS_NOT_NORMALIZED"]),
+        (changed("status", A, "held"), ["STATUS_UNKNOWN"]),
+        (changed("weight", A, float("nan")), ["WEIGHT_NOT_FINITE", "CHILD_WEIGHTS_NOT_NORMALIZED"]),
+        (changed("weight", A, None), ["WEIGHT_NOT_FINITE", "CHILD_WEIGHTS_NOT_NORMALIZED"]),
+        (changed("weight", A, 0.09), ["OUT_OF_BOUNDS", "CHILD_WEIGHTS_NOT_NORMALIZED"]),
+        (changed("weight", HRP & (pl.col("child") == "c"), 0.61), ["OUT_OF_BOUNDS", "CHILD_WEIGHTS_NOT_NORMALIZED"]),
+        (changed("weight", A, 0.2 + 1e-6), ["CHILD_WEIGHTS_NOT_NORMALIZED"]),
+    ],
+)
+def test_each_defect_is_found_and_names_its_profile(planted: pl.DataFrame, codes: list[str]) -> None:
+    found = child_weights(planted, META)
+    assert [finding.code for finding in found] == codes
+    assert {finding.level for finding in found} == {"ERROR"}
+    assert all(finding.message.startswith("hrp") for finding in found)
