@@ -6,9 +6,11 @@ from assets.market import market_assets
 from assets.metas import meta_assets
 from assets.sleeves import sleeve_assets
 from checks.bars_complete import bars_complete_check
+from checks.child_weights import child_weights_check
 from checks.conservation import concentration_check, conservation_check
 from checks.directional_sign_test import streams_sign_check, weights_sign_check
 from checks.engine_agreement import engine_agreement_check, profile_convergence_check
+from checks.ledger_identities import ledger_identities_check
 from checks.solver_failure_rate import solver_failure_rate_check
 from checks.weight_sanity import weight_sanity_check
 from jobs.rebalance import ingest, rebalance
@@ -16,7 +18,7 @@ from jobs.schedule import rebalance_schedule
 from profiles.load import load_manifest
 from resources.store import Store
 from sensors.rebalance import rebalance_sensor
-from sleevegraph.manifest import Manifest, SleeveProfile
+from sleevegraph.manifest import Manifest, MetaProfile, SleeveProfile
 
 
 def build_definitions(manifest: Manifest) -> dg.Definitions:
@@ -30,7 +32,7 @@ def build_definitions(manifest: Manifest) -> dg.Definitions:
     checks = [
         bars_complete_check(market),
         *(check for s in manifest.sleeves for check in _sleeve_checks(s, manifest)),
-        *(check for m in manifest.metas for check in (conservation_check(m, manifest), concentration_check(m))),
+        *(check for m in manifest.metas for check in _meta_checks(m, manifest)),
     ]
     return dg.Definitions(
         assets=assets,
@@ -51,6 +53,16 @@ def _sleeve_checks(sleeve: SleeveProfile, manifest: Manifest) -> list[dg.AssetCh
         profile_convergence_check(sleeve),
         weights_sign_check(sleeve, manifest.market),
         weight_sanity_check(sleeve),
+        ledger_identities_check(sleeve),
+    ]
+
+
+def _meta_checks(meta: MetaProfile, manifest: Manifest) -> list[dg.AssetChecksDefinition]:
+    return [
+        child_weights_check(meta, manifest),
+        ledger_identities_check(meta),
+        conservation_check(meta, manifest),
+        concentration_check(meta),
     ]
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from assets.gates import all_gates
 from definitions import build_definitions, defs
 from profiles.load import load_manifest
+from tests.homes import checks_of
 
 PROFILES = Path(__file__).resolve().parents[1] / "profiles"
 NEW_SLEEVE = """name = "binance_spot_rating_other_long"
@@ -46,11 +48,13 @@ def test_the_graph_has_every_stage_of_four_sleeves_and_four_metas() -> None:
     assert keys(defs) == expected
 
 
-def test_every_check_judges_the_grid_and_all_but_two_that_warn_block() -> None:
+def test_every_check_judges_the_grid_and_what_is_downstream_waits_for_it() -> None:
     graph = defs.resolve_asset_graph()
     checks = [graph.get(key) for key in graph.asset_check_keys]
-    assert len(checks) == 1 + 4 * 6 + 4 * 2
-    assert {check.key.name for check in checks if not check.blocking} == {"engine_agreement", "profile_convergence"}
+    assert all(check.blocking for check in checks)
+    gates = [(gate.path, gate.check) for gate in all_gates(load_manifest())]
+    assert sorted(gates) == checks_of(defs)
+    assert len(set(gates)) == len(gates)
     assert all(check.partitions_def == graph.get(dg.AssetKey("universe")).partitions_def for check in checks)
 
 
