@@ -7,7 +7,7 @@ PYTEST_ARGS ?= -n auto --dist worksteal
 LOCK := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
 
-.PHONY: install install-dev demo test lint check ui bench lock clean
+.PHONY: install install-dev demo test lint check ui screenshots bench lock clean
 
 install: .venv/.runtime
 
@@ -46,6 +46,10 @@ check:
 
 ui: install
 	DAGSTER_HOME="$(CURDIR)/dagster_home" $(BIN)/dagster dev -h 127.0.0.1 -p $(PORT) -w workspace.yaml
+
+# Needs Chromium; some two minutes.
+screenshots: install-dev
+	$(BIN)/python -m docs.screenshots
 
 bench: install-dev
 	$(BIN)/python -m bench.ratings

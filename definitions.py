@@ -2,14 +2,21 @@
 
 import dagster as dg
 
+from assets.audit import meta_audit_asset, sleeve_audit_asset
+from assets.certification_board import certification_board_asset
+from assets.keys import stage
 from assets.market import market_assets
 from assets.metas import meta_assets
+from assets.metrics import meta_metrics_asset, sleeve_metrics_asset
 from assets.sleeves import sleeve_assets
+from checks.audit_verified import audit_verified_check
 from checks.bars_complete import bars_complete_check
+from checks.benchmark_beta import benchmark_beta_check
 from checks.child_weights import child_weights_check
 from checks.conservation import concentration_check, conservation_check
 from checks.directional_sign_test import streams_sign_check, weights_sign_check
 from checks.engine_agreement import engine_agreement_check, profile_convergence_check
+from checks.extreme_metrics import extreme_metrics_check
 from checks.ledger_identities import ledger_identities_check
 from checks.solver_failure_rate import solver_failure_rate_check
 from checks.weight_sanity import weight_sanity_check
@@ -28,11 +35,20 @@ def build_definitions(manifest: Manifest) -> dg.Definitions:
         *market_assets(market),
         *(asset for sleeve in manifest.sleeves for asset in sleeve_assets(sleeve, market)),
         *(asset for meta in manifest.metas for asset in meta_assets(meta, manifest)),
+        *(sleeve_metrics_asset(sleeve, market) for sleeve in manifest.sleeves),
+        *(meta_metrics_asset(meta, market) for meta in manifest.metas),
+    ]
+    versions = {tuple(key.path): code for asset in assets for key, code in asset.code_versions_by_key.items() if code}
+    assets += [
+        *(sleeve_audit_asset(sleeve, market, versions) for sleeve in manifest.sleeves),
+        *(meta_audit_asset(meta, manifest, versions) for meta in manifest.metas),
+        certification_board_asset(manifest),
     ]
     checks = [
         bars_complete_check(market),
         *(check for s in manifest.sleeves for check in _sleeve_checks(s, manifest)),
         *(check for m in manifest.metas for check in _meta_checks(m, manifest)),
+        *(audit_verified_check(portfolio.name) for portfolio in (*manifest.sleeves, *manifest.metas)),
     ]
     return dg.Definitions(
         assets=assets,
@@ -54,6 +70,8 @@ def _sleeve_checks(sleeve: SleeveProfile, manifest: Manifest) -> list[dg.AssetCh
         weights_sign_check(sleeve, manifest.market),
         weight_sanity_check(sleeve),
         ledger_identities_check(sleeve),
+        extreme_metrics_check(stage(sleeve.name, "sleeve_metrics")),
+        benchmark_beta_check(sleeve),
     ]
 
 
@@ -63,6 +81,7 @@ def _meta_checks(meta: MetaProfile, manifest: Manifest) -> list[dg.AssetChecksDe
         ledger_identities_check(meta),
         conservation_check(meta, manifest),
         concentration_check(meta),
+        extreme_metrics_check(stage(meta.name, "meta_metrics")),
     ]
 
 

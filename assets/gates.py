@@ -82,6 +82,11 @@ def meta_gates(meta: MetaProfile, manifest: Manifest) -> list[Gate]:
     ]
 
 
+def audit_gates(portfolio: str) -> list[Gate]:
+    """Of an audit bundle, before a certificate of it may stand on the board."""
+    return [Gate(stage(portfolio, "audit_bundle"), "audit_verified")]
+
+
 def gates_of(portfolio: str, manifest: Manifest) -> list[Gate]:
     """Every check that a certificate of a sleeve or meta rests on, a meta's children first, each once."""
     metas = {meta.name: meta for meta in manifest.metas}
@@ -99,5 +104,6 @@ def gates_of(portfolio: str, manifest: Manifest) -> list[Gate]:
 
 def all_gates(manifest: Manifest) -> list[Gate]:
     """Every check of the graph that is partitioned by rebalance, each once."""
-    gates = [gate for name in (*manifest.sleeves, *manifest.metas) for gate in gates_of(name.name, manifest)]
+    names = [portfolio.name for portfolio in (*manifest.sleeves, *manifest.metas)]
+    gates = [gate for name in names for gate in (*gates_of(name, manifest), *audit_gates(name))]
     return list({(gate.path, gate.check): gate for gate in gates}.values())

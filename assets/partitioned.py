@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from assets.grid import GRID
 from assets.metadata import add_metadata
 from resources.lake import AssetPath, Lake, Status
-from resources.receipts import Gate
+from resources.receipts import Gate, State
 from resources.store import SIMULATED, Store, is_simulated
 from sleevegraph.errors import GateError, LakeError, SleevegraphError
 
@@ -63,7 +63,7 @@ def grid_asset(
     """
 
     @dg.asset(
-        key=dg.AssetKey(list(path)),
+        key=_key(path),
         group_name=group,
         partitions_def=GRID,
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -78,7 +78,7 @@ def grid_asset(
         keys = sorted(context.partition_keys)
         try:
             refused = _refused(store, gates, keys, by_todays_rules=True)
-            _require_company(context, path, refused, gates, _refused(store, held_over, keys), held_over)
+            _require_company(context, store, path, keys, gates, held_over)
             compute = _gated(refused, prepare, store, keys)
             origin = {"market": SIMULATED} if is_simulated(store.folders) else {}
             for key in keys:
@@ -116,26 +116,30 @@ def _gated(
 
 
 def _require_company(
-    context: dg.AssetExecutionContext,
-    path: AssetPath,
-    refused: Mapping[str, str],
-    gates: Sequence[Gate],
-    held: Mapping[str, str],
-    held_over: Sequence[Gate],
+    context: dg.AssetExecutionContext, store: Store, path: AssetPath, keys: Sequence[str], *asked: Sequence[Gate]
 ) -> None:
     """Refuse a run of this asset without what its gate judged, when every partition of the run is refused.
 
     A run of the whole rebalance goes on and says what is held over; this one could certify nothing.
     """
     selected = context.job_def.asset_layer.selected_asset_keys
-    for refusals, asked in ((refused, gates), (held, held_over)):
-        absent = [gate for gate in asked if dg.AssetKey(list(gate.path)) not in selected]
-        if absent and set(refusals) == set(context.partition_keys):
-            key = min(refusals)
+    for gates in asked:
+        refused = {} if all(_key(gate.path) in selected for gate in gates) else _refused(store, gates, keys)
+        if len(refused) < len(keys):
+            continue
+        key = keys[0]
+        culprit = next(
+            gate.path for gate in gates if store.receipts.state(gate.path, gate.check, key)[0] is State.FAILED
+        )
+        if _key(culprit) not in selected:
             raise GateError(
-                f"{'/'.join(path)} {key}: expected a certified input, found {refusals[key]}; correct the cause and "
-                f"materialise {'/'.join(absent[0].path)} again, or run the whole rebalance, which holds what was in force"
+                f"{'/'.join(path)} {key}: expected a certified input, found {refused[key]}; correct the cause and "
+                f"materialise {'/'.join(culprit)} again, or run the whole rebalance, which holds what was in force"
             )
+
+
+def _key(path: AssetPath) -> dg.AssetKey:
+    return dg.AssetKey(list(path))
 
 
 def _store(

@@ -179,15 +179,20 @@ def risk_weights_asset(sleeve: SleeveProfile, market: MarketProfile) -> dg.Asset
     )
 
 
-def _previous_books(
-    store: Store, sleeve: SleeveProfile, at: date
-) -> Mapping[tournament_rule.Cell, weights_rule.Book] | None:
-    """The newest earlier weights that were not blocked; None at the first rebalance."""
+def weights_before(store: Store, sleeve: SleeveProfile, at: date) -> str | None:
+    """The newest earlier partition of the weights that was not blocked, for a turnover limit; None at the first."""
     path = stage(sleeve.name, "risk_weights")
     oldest = at.toordinal() - LOOKS_BACK * STEP_DAYS
     for earlier in reversed(store.lake.partitions(path)):
         if earlier < str(at) and date.fromisoformat(earlier).toordinal() >= oldest:
             status, _ = store.lake.standing(path, earlier)
             if status is not Status.BLOCKED:
-                return weights_rule.books(store.lake.read(path, earlier))
+                return earlier
     return None
+
+
+def _previous_books(
+    store: Store, sleeve: SleeveProfile, at: date
+) -> Mapping[tournament_rule.Cell, weights_rule.Book] | None:
+    earlier = weights_before(store, sleeve, at)
+    return weights_rule.books(store.lake.read(stage(sleeve.name, "risk_weights"), earlier)) if earlier else None

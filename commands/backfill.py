@@ -2,7 +2,9 @@
 
 import os
 import time
+from collections.abc import Sequence
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
 from textwrap import shorten
 
@@ -35,8 +37,13 @@ MESSAGE_WIDTH = 240
 @click.option("--to", "last", type=GridDate(), required=True, help="Last rebalance date.")
 @click.option("--source", type=click.Choice(["files", "simulated"]), help="Market source; a home remembers its own.")
 @click.option("--path", type=click.Path(path_type=Path), help="Parquet or CSV file or folder, for --source files.")
+@click.option(
+    "--select", "chosen", multiple=True, metavar="ASSET", help="Only this asset, with its checks; no bars. Repeatable."
+)
 @with_home
-def backfill(home: Home, first: date, last: date, source: str | None, path: Path | None) -> None:
+def backfill(
+    home: Home, first: date, last: date, source: str | None, path: Path | None, chosen: tuple[str, ...]
+) -> None:
     """Ingest bars, then run every rebalance from one date to another with all checks."""
     keys = _keys(first, last)
     _choose_source(source, path)
@@ -45,10 +52,12 @@ def backfill(home: Home, first: date, last: date, source: str | None, path: Path
     began = time.monotonic()
     from definitions import defs  # noqa: PLC0415 - reads profiles, whose errors are ours to print
 
+    assets = _selected(defs, chosen)
     with _instance(home) as instance:
         warm_up(sorted({engine for sleeve in load_manifest().sleeves for engine in sleeve.risk.engines}))
-        quiet_run(defs, "ingest", ["daily_bars"], instance, console)
-        quiet_run(defs, "rebalance", None, instance, console, partitions=(str(keys[0]), str(keys[-1])))
+        if not assets:
+            quiet_run(defs, "ingest", ["daily_bars"], instance, console)
+        quiet_run(defs, "rebalance", assets, instance, console, partitions=(str(keys[0]), str(keys[-1])))
         quiet_run(defs, "ingest", ["warehouse"], instance, console)
     seconds = time.monotonic() - began
     blocked = _say_held_over(home, keys)
@@ -72,6 +81,17 @@ def _keys(first: date, last: date) -> list[date]:
     if newest is None or str(last) > newest:
         raise ConfigurationError(f"--to: expected a rebalance date that has passed, at most {newest}, found {last}")
     return grid_dates(first, last)
+
+
+def _selected(defs: dg.Definitions, chosen: Sequence[str]) -> list[str]:
+    """Assets of the rebalance by name, such as meta_fractal/flattened_weights."""
+    keys = defs.resolve_job_def("rebalance").asset_layer.selected_asset_keys
+    known = sorted(key.to_user_string() for key in keys)
+    for name in chosen:
+        if name not in known:
+            (near,) = get_close_matches(name, known, n=1, cutoff=0.0)
+            raise ConfigurationError(f"--select: expected an asset of the rebalance, such as {near}, found {name!r}")
+    return list(chosen)
 
 
 def _say_held_over(home: Home, keys: list[date]) -> int:

@@ -25,7 +25,7 @@ def demo(context: click.Context, home: Home) -> None:
     """Run the whole lineage on the simulated market: no network, no real prices."""
     dates = grid_dates(START, DEFAULT_END)[-REBALANCES:]
     folder = str(home.root)
-    context.invoke(backfill, folder=folder, first=dates[0], last=dates[-1], source="simulated", path=None)
+    context.invoke(backfill, folder=folder, first=dates[0], last=dates[-1], source="simulated", path=None, chosen=())
     click.echo()
     context.invoke(weights, folder=folder, meta=META, on=dates[-1], profile="hrp", shape="table")
     click.echo()

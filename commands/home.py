@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from resources.atomic import write_atomically
 from resources.home import HOME_VARIABLE, PROJECT, Home, find_home
+from resources.origin import record_origin
 from sleevegraph.calendar import require_on_grid
 from sleevegraph.errors import ConfigurationError, SleevegraphError
 
@@ -44,11 +45,12 @@ def prepared(home: Home) -> Home:
 
 
 def create(home: Home) -> None:
-    """Make the folders, and Dagster's settings where there are none."""
+    """Make the folders, Dagster's settings and the note of where the home was made, where there are none."""
     if home.root.exists() and not home.root.is_dir():
         raise ConfigurationError(f"--home: expected a folder, found a file at {home.root}")
     home.dagster.mkdir(parents=True, exist_ok=True)
     home.lake.mkdir(parents=True, exist_ok=True)
+    record_origin(home)
     settings = home.dagster / "dagster.yaml"
     if not settings.exists():
         text = (PROJECT / "dagster_home" / "dagster.yaml").read_text(encoding="utf-8")

@@ -1,16 +1,30 @@
 """The `sleevegraph` command."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import click
 
-from commands.backfill import backfill
-from commands.demo import demo
-from commands.doctor import doctor
-from commands.explain import explain
-from commands.weights import weights
+NAMES = ("accept", "backfill", "demo", "doctor", "explain", "gates", "replay", "verify", "weights")
+"""Each is a function in the module of the same name."""
+
+
+class Modules(Mapping[str, click.Command]):
+    """Commands that are imported when they are asked for: Dagster takes seconds, which `verify` has no use for."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in NAMES:
+            raise KeyError(name)
+        command: click.Command = getattr(import_module(f"commands.{name}"), name)
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(NAMES)
+
+    def __len__(self) -> int:
+        return len(NAMES)
 
 
 class OneLineErrors(click.Group):
@@ -41,11 +55,7 @@ def _one_line() -> Iterator[None]:
         raise plain from error
 
 
-@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=OneLineErrors, commands=Modules(), context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="sleevegraph")
 def main() -> None:
     """Certified portfolio weights from Binance Spot bars."""
-
-
-for command in (backfill, demo, doctor, explain, weights):
-    main.add_command(command)

@@ -1,31 +1,16 @@
 """Run a job in this process with a progress bar where Dagster would print its event log."""
 
-import logging
 from collections.abc import Sequence
+from functools import partial
+from uuid import uuid4
 
 import dagster as dg
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from sleevegraph.errors import SleevegraphError
 
-
-class _Steps(logging.Handler):
-    """Counts finished steps from Dagster's own events."""
-
-    def __init__(self, progress: Progress, task: int) -> None:
-        super().__init__()
-        self.progress = progress
-        self.task = task
-
-    def emit(self, record: logging.LogRecord) -> None:
-        event = getattr(record, "dagster_event", None)
-        if event is None:
-            return
-        if event.event_type_value == "STEP_START":
-            self.progress.update(self.task, step=event.step_key)
-        if event.event_type_value in {"STEP_SUCCESS", "STEP_FAILURE", "STEP_SKIPPED"}:
-            self.progress.advance(self.task)
+_ENDED = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.STEP_SKIPPED}
 
 
 def quiet_run(
@@ -39,27 +24,20 @@ def quiet_run(
 ) -> None:
     """Run a job, or some assets of it; a failed run is a SleevegraphError that names the first cause."""
     job = defs.resolve_job_def(job_name)
-    selection = [dg.AssetKey(asset) for asset in assets] if assets else None
+    selection = [dg.AssetKey.from_user_string(asset) for asset in assets] if assets else None
     tags = {}
     if partitions:
         tags = {
             "dagster/asset_partition_range_start": partitions[0],
             "dagster/asset_partition_range_end": partitions[1],
         }
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[step]}"),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    run_id = str(uuid4())
+    with _bar(console) as progress:
         steps = len(selection) if selection else len(job.graph.node_dict)
         task = progress.add_task(job_name, total=steps, step="")
-        logger = logging.getLogger("sleevegraph.progress")
-        handler = _Steps(progress, task)
-        logger.handlers = [handler]
+        instance.add_event_listener(run_id, partial(_show, progress, task))
         result = job.execute_in_process(
+            run_id=run_id,
             instance=instance,
             asset_selection=selection,
             tags=tags,
@@ -68,6 +46,26 @@ def quiet_run(
         )
     if not result.success:
         raise SleevegraphError(_cause(result))
+
+
+def _bar(console: Console) -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[step]}"),
+    )
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _show(progress: Progress, task: TaskID, entry: dg.EventLogEntry) -> None:
+    """Move the bar as Dagster stores an event."""
+    event = entry.dagster_event
+    if event is not None and event.event_type is dg.DagsterEventType.STEP_START:
+        progress.update(task, step=event.step_key)
+    elif event is not None and event.event_type in _ENDED:
+        progress.advance(task)
 
 
 def _cause(result: dg.ExecuteInProcessResult) -> str:

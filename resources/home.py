@@ -30,6 +30,16 @@ class Home:
         return self.root / "data" / "receipts"
 
     @property
+    def runs(self) -> Path:
+        """Audit bundles by portfolio and rebalance."""
+        return self.root / "runs"
+
+    @property
+    def acceptances(self) -> Path:
+        """Warnings that an operator accepted."""
+        return self.root / "data" / "acceptances"
+
+    @property
     def source(self) -> Path:
         """Which market source this home's bars come from."""
         return self.root / "data" / "source.json"

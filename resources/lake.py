@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from io import BytesIO
@@ -13,9 +13,10 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from resources.atomic import write_atomically
+from sleevegraph.audit.bars_days import day_hashes
 from sleevegraph.bars import BAR_SCHEMA, MergeReport, merge_bars
 from sleevegraph.errors import LakeError
-from sleevegraph.panel import Panel, build_panel
+from sleevegraph.panel import VALUES, Panel, build_panel
 
 AssetPath = tuple[str, ...]
 
@@ -40,7 +41,6 @@ class Lake:
     def __init__(self, root: Path) -> None:
         """Use the folder `root`, which need not exist yet."""
         self.root = root
-        self._bars_digests: dict[tuple[object, ...], str] = {}
 
     def path(self, asset: AssetPath, partition: str) -> Path:
         """Where a partition is or would be."""
@@ -108,31 +108,29 @@ class Lake:
         """Whether any bar was ingested."""
         return bool(self.partitions(BARS))
 
-    def bars_before(self, at: date) -> pl.DataFrame:
-        """Every bar dated before `at`, sorted by symbol and date: the only way a decision gets bars."""
+    def bars_before(self, at: date, symbols: Sequence[str] | None = None) -> pl.DataFrame:
+        """Every bar dated before `at`, of some symbols or all, sorted by symbol and date: the only way to bars."""
         months = [m for m in self.partitions(BARS) if m <= f"{at:%Y-%m}"]
         if not months:
             raise LakeError(f"daily_bars: expected bars before {at}, found none under {self.root}; run an ingest")
         files = [self.path(BARS, month) for month in months]
         try:
-            return pl.scan_parquet(files, glob=False).filter(pl.col("date") < at).sort("symbol", "date").collect()
+            known = pl.scan_parquet(files, glob=False).filter(pl.col("date") < at)
+            chosen = known if symbols is None else known.filter(pl.col("symbol").is_in(list(symbols)))
+            return chosen.sort("symbol", "date").collect()
         except PolarsError:
             for month in months:
                 self.read(BARS, month)  # raises with the name of the file that cannot be read
             raise
 
     def bars_digest(self, at: date) -> str:
-        """SHA-256 over every bar before `at`; later bars do not change it, revised ones do."""
-        months = [m for m in self.partitions(BARS) if m <= f"{at:%Y-%m}"]
-        stats = [self.path(BARS, month).stat() for month in months]
-        seen = (at, *((month, stat.st_mtime_ns, stat.st_size) for month, stat in zip(months, stats, strict=True)))
-        if seen not in self._bars_digests:
-            self._bars_digests[seen] = _rows_digest(self.bars_before(at) if months else BAR_SCHEMA.to_frame())
-        return self._bars_digests[seen]
+        """SHA-256 over the hashes of all days before `at`; later bars do not change it, revised ones do."""
+        days = _hashed_days(*self._bars_files())
+        return hashlib.sha256("".join(line for day, line in days if day < at).encode()).hexdigest()
 
     def panel_before(self, at: date) -> Panel:
-        """`bars_before`, as matrices."""
-        return build_panel(self.bars_before(at))
+        """`bars_before`, as matrices that nobody can write to: every asset of a run reads the same ones."""
+        return _panel_before(self.root, at, *self._bars_files())
 
     def newest_bar(self) -> date | None:
         """Date of the last bar, from the bars themselves."""
@@ -156,6 +154,11 @@ class Lake:
         frames = [self.read(BARS, month) for month in self.partitions(BARS)]
         return pl.concat(frames).sort("symbol", "date") if frames else BAR_SCHEMA.to_frame()
 
+    def _bars_files(self) -> list[tuple[Path, int, int]]:
+        """Files of bars, and what changes with each of them."""
+        stats = [(path, path.stat()) for path in (self.path(BARS, month) for month in self.partitions(BARS))]
+        return [(path, stat.st_mtime_ns, stat.st_size) for path, stat in stats]
+
     def _existing(self, asset: AssetPath, partition: str) -> Path:
         path = self.path(asset, partition)
         if not path.is_file():
@@ -172,13 +175,25 @@ class Lake:
         )
 
 
-def _rows_digest(bars: pl.DataFrame) -> str:
-    """SHA-256 of sorted bars, the same on every machine; names stand once per symbol, so they are hashed once."""
-    names = bars.group_by("symbol", maintain_order=True).agg(pl.len(), pl.col("base", "quote").first())
-    content = hashlib.sha256(names.write_csv().encode())
-    for column in bars.drop("symbol", "base", "quote"):
-        content.update(column.to_numpy().tobytes())
-    return content.hexdigest()
+@lru_cache(maxsize=2)
+def _panel_before(root: Path, at: date, *_files: tuple[Path, int, int]) -> Panel:
+    panel = build_panel(Lake(root).bars_before(at))
+    for matrix in (panel.dates, panel.first_bar, panel.returns, *(getattr(panel, name) for name in VALUES)):
+        matrix.flags.writeable = False
+    return panel
+
+
+@lru_cache(maxsize=4)
+def _hashed_days(*files: tuple[Path, int, int]) -> list[tuple[date, str]]:
+    """Every day with bars and a line with its hash; files are read once per version, whoever asks."""
+    if not files:
+        return []
+    try:
+        first, hashes = day_hashes(pl.concat(pl.read_parquet(path, glob=False) for path, *_ in files))
+    except PolarsError as error:
+        raise LakeError(f"daily_bars: expected Parquet files in {files[0][0].parent}, found {error}") from error
+    days = [(first + timedelta(days=i), found) for i, found in enumerate(hashes) if found]
+    return [(day, f"{day} {found}\n") for day, found in days]
 
 
 def digest(path: Path) -> str:

@@ -4,6 +4,7 @@ A blocking check gates only its own run. Whoever uses a partition asks here, and
 receipt is as bad as a failed one.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -54,6 +55,10 @@ class Receipt:
     or the bars before it."""
     rules: dict[str, Any] = field(default_factory=dict)
 
+    def holds_rules(self, rules: Mapping[str, Any]) -> bool:
+        """Whether the verdict was found by these rules."""
+        return self.rules == _plain(rules)
+
 
 class Receipts:
     """Receipts under `root`, judged against the partitions of `lake`."""
@@ -81,6 +86,10 @@ class Receipts:
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
+    def fingerprint(self, asset: AssetPath, check: str, partition: str) -> str:
+        """SHA-256 of a stored receipt."""
+        return hashlib.sha256(self.path(asset, check, partition).read_bytes()).hexdigest()
+
     def state(
         self, asset: AssetPath, check: str, partition: str, rules: Mapping[str, Any] | None = None
     ) -> tuple[State, str]:
@@ -94,7 +103,7 @@ class Receipts:
             return State.ABSENT, f"{where}: no receipt"
         if receipt.digest != self.lake.digest(asset, partition):
             return State.STALE, f"{where}: the partition changed after it was judged"
-        if rules is not None and receipt.rules != _plain(rules):
+        if rules is not None and not receipt.holds_rules(rules):
             changed = [
                 key for key in sorted({*receipt.rules, *rules}) if receipt.rules.get(key) != _plain(rules).get(key)
             ]

@@ -1,23 +1,19 @@
 """Solvers in processes of their own: one BLAS thread each, ended when they hang, and no crash that takes a run along."""
 
-import atexit
 import contextlib
-import multiprocessing
-import os
 import signal
-import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
-from functools import cache
 from importlib.util import find_spec
 
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessExpired
 from threadpoolctl import threadpool_limits
 
+from resources import workers
 from sleevegraph.engines.problem import Problem
 from sleevegraph.engines.registry import engine_named
 from sleevegraph.risk_profiles.solution import Solution, unsolved
@@ -26,8 +22,6 @@ from sleevegraph.tournament import Outcome, Task
 
 IMPORT_SECONDS = 120.0
 """Beyond the time limit of a solve: what importing an engine may take in a new process."""
-MAX_PROCESSES = 4
-"""Each may import several engines, of up to 340 MB."""
 
 Answer = tuple[Solution, float]
 
@@ -56,10 +50,13 @@ def submit(tasks: Sequence[Task]) -> list[Pending]:
     return [
         Pending(
             task,
-            _pool().schedule(
+            workers.submit(
                 _solve,
-                args=(task.engine, task.profile, task.problem, task.time_limit),
-                timeout=task.time_limit + IMPORT_SECONDS,
+                task.time_limit + IMPORT_SECONDS,
+                task.engine,
+                task.profile,
+                task.problem,
+                task.time_limit,
             ),
         )
         for task in tasks
@@ -68,17 +65,15 @@ def submit(tasks: Sequence[Task]) -> list[Pending]:
 
 def warm_up(engines: Sequence[str]) -> None:
     """Begin to import engines in every process, and do not wait: a run has bars to read in the meantime."""
-    for _ in range(_processes()):
-        _pool().schedule(_load_all, args=(list(engines),), timeout=IMPORT_SECONDS)
+    for _ in range(workers.processes()):
+        workers.submit(_load_all, IMPORT_SECONDS, list(engines))
 
 
 def unavailable(engines: Sequence[str]) -> dict[str, str]:
     """By engine that cannot be imported the reason, with what to install."""
     missing = {name: _missing_module(engine_named(name).module) for name in engines}
     # Imported where they will solve, and all at once: each takes seconds.
-    loads = {
-        name: _pool().schedule(_load, args=(name,), timeout=IMPORT_SECONDS) for name in engines if not missing[name]
-    }
+    loads = {name: workers.submit(_load, IMPORT_SECONDS, name) for name in engines if not missing[name]}
     errors = missing | {name: _import_error(load) for name, load in loads.items()}
     return {name: f"{error}; {install_hint(engine_named(name))}" for name, error in errors.items() if error}
 
@@ -103,22 +98,6 @@ def _why_ended(error: Exception, limit: float) -> str:
     if code == -signal.SIGALRM:
         return f"timeout: no answer within {limit:g} s, its process was ended"
     return f"died: its process ended with exit code {code}"
-
-
-@cache
-def _pool() -> ProcessPool:
-    """One pool for the life of this process."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["sleevegraph.risk_profiles.solver"])
-    pool = ProcessPool(max_workers=_processes(), context=context, initializer=_silence)
-    atexit.register(pool.stop)
-    return pool
-
-
-def _processes() -> int:
-    """One for each core that this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MAX_PROCESSES)
 
 
 def _load_all(names: Sequence[str]) -> None:
@@ -160,11 +139,6 @@ def _solve(name: str, profile: str, problem: Problem, limit: float) -> Answer:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0.0)
         return solution, 1e3 * (time.perf_counter() - began)
-
-
-def _silence() -> None:
-    """Keep what solvers print, from C as well, out of what the run prints."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager

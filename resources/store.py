@@ -7,11 +7,13 @@ from pathlib import Path
 
 import dagster as dg
 
+from resources.acceptances import Acceptances
 from resources.atomic import write_atomically
 from resources.home import Home, find_home
 from resources.lake import Lake
 from resources.market_sources import MarketSource, SourceSettings, market_source
 from resources.receipts import Receipts
+from resources.runs import Runs
 from sleevegraph.errors import ConfigurationError
 
 SOURCE_VARIABLE = "SLEEVEGRAPH_SOURCE"
@@ -38,6 +40,16 @@ class Store(dg.ConfigurableResource[None]):
     def receipts(self) -> Receipts:
         """Verdicts of the checks."""
         return Receipts(self.folders.receipts, self.lake)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """Audit bundles."""
+        return Runs(self.folders.runs)
+
+    @cached_property
+    def acceptances(self) -> Acceptances:
+        """Warnings that an operator accepted."""
+        return Acceptances(self.folders.acceptances)
 
     def source(self, exchange: str) -> MarketSource:
         """Return the market source of this home: from the environment, else as recorded, else simulated.

@@ -27,3 +27,7 @@ class GateError(SleevegraphError):
 
 class LakeError(SleevegraphError):
     """A stored partition that is absent, unreadable or of another shape."""
+
+
+class AuditError(SleevegraphError):
+    """A ledger or bundle that is not what it says it is, or cannot be read."""

@@ -68,8 +68,9 @@ def finished_home(factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
 
 
 def own_copy(factory: pytest.TempPathFactory, target: Path) -> Path:
-    """Copy lake and receipts of the finished home to `target`, for a test that breaks something."""
-    shutil.copytree(finished_home(factory)[0] / "data", target / "data")
+    """Copy lake, receipts and bundles of the finished home to `target`, for a test that breaks something."""
+    for folder in ("data", "runs"):
+        shutil.copytree(finished_home(factory)[0] / folder, target / folder)
     return target
 
 

@@ -42,9 +42,10 @@ def test_the_graph_has_every_stage_of_four_sleeves_and_four_metas() -> None:
     sleeves = [f"binance_spot_rating_{logic}_{way}" for logic in ("all", "ma") for way in ("long", "short")]
     metas = ["meta_benchmark", "meta_ma_benchmark", "meta_crypto_only", "meta_fractal"]
     stages = ["candidates", "winners", "synthetic_returns", "solver_cells", "risk_weights", "track_record"]
-    expected = {"daily_bars", "warehouse", "universe", "technical_ratings"}
-    expected |= {f"{sleeve}/{stage}" for sleeve in sleeves for stage in stages}
-    expected |= {f"{m}/{stage}" for m in metas for stage in ("meta_weights", "meta_track_record", "flattened_weights")}
+    expected = {"daily_bars", "warehouse", "universe", "technical_ratings", "certification_board"}
+    expected |= {f"{sleeve}/{stage}" for sleeve in sleeves for stage in (*stages, "sleeve_metrics", "audit_bundle")}
+    meta_stages = ("meta_weights", "meta_track_record", "flattened_weights", "meta_metrics", "audit_bundle")
+    expected |= {f"{meta}/{stage}" for meta in metas for stage in meta_stages}
     assert keys(defs) == expected
 
 
@@ -62,7 +63,7 @@ def test_a_sleeve_file_and_a_meta_file_are_the_whole_change(folder: Path) -> Non
     (folder / "sleeves" / "binance_spot_rating_other_long.toml").write_text(NEW_SLEEVE)
     (folder / "metas" / "meta_new.toml").write_text(NEW_META)
     added = keys(build_definitions(load_manifest(folder))) - keys(defs)
-    assert len(added) == 6 + 3
+    assert len(added) == 8 + 5
     assert all(key.split("/")[0] in {"binance_spot_rating_other_long", "meta_new"} for key in added)
 
 
@@ -71,8 +72,9 @@ def test_a_changed_profile_changes_the_code_version_of_its_own_assets_only(folde
     file.write_text(file.read_text() + "\n[ledger]\nslippage = 0.002\n")
     before, after = versions(defs), versions(build_definitions(load_manifest(folder)))
     changed = {key for key in before if before[key] != after[key]}
-    assert changed
-    assert all(key.startswith("binance_spot_rating_ma_short/") for key in changed)
+    above = {f"{meta}/audit_bundle" for meta in ("meta_ma_benchmark", "meta_crypto_only", "meta_fractal")}
+    assert changed > above  # a bundle has the manifest of everything below it
+    assert all(key.startswith("binance_spot_rating_ma_short/") for key in changed - above)
 
 
 def test_the_definitions_load_as_dagster_loads_them() -> None:

@@ -1,4 +1,7 @@
+import json
+import shutil
 from collections.abc import Callable
+from datetime import date
 
 import dagster as dg
 import polars as pl
@@ -8,7 +11,9 @@ from checks.partitioned import MAX_SHOWN
 from definitions import defs
 from resources.lake import BARS, AssetPath
 from resources.receipts import State
+from sleevegraph.audit.layout import OPTIMISED
 from tests.homes import KEYS, LONG, META, NESTED, SHORT, TemporaryHome, checks_of, small_definitions
+from tests.test_metric_assets import WARNINGS as METRIC_WARNINGS
 
 UNIVERSE: AssetPath = ("universe",)
 BTC = pl.col("symbol") == "BINANCE:BTCUSDT"
@@ -78,6 +83,19 @@ def with_another_engine(home: TemporaryHome) -> None:
     weights_type = native.schema["weights"]
     other = native.with_columns(engine=pl.lit("skfolio"), weights=pl.Series(listed, dtype=weights_type))
     home.store.lake.write(path, HIT, pl.concat([native, other]))
+
+
+def with_a_tampered_bundle(home: TemporaryHome) -> None:
+    """One weight of a bundle a little larger, as an editor would leave it."""
+    file = home.store.runs.path(SHORT, date.fromisoformat(HIT)) / OPTIMISED
+    document = json.loads(file.read_text())
+    document["profiles"]["hrp"]["assets"][0]["Weight"] += 1e-6
+    file.write_text(json.dumps(document, sort_keys=True, indent=1) + "\n")
+
+
+def with_a_lost_bundle(home: TemporaryHome) -> None:
+    """A folder that somebody deleted."""
+    shutil.rmtree(home.store.runs.path(META, date.fromisoformat(HIT)))
 
 
 def with_a_profile_twice(home: TemporaryHome) -> None:
@@ -251,6 +269,13 @@ DEFECTS: dict[str, tuple[AssetPath, str, Plant, str]] = {
         planting((META, "meta_track_record"), rows=~first_where(HRP)),
         "DAYS_MISSING",
     ),
+    "a bundle whose weights were edited": (
+        (SHORT, "audit_bundle"),
+        "audit_verified",
+        with_a_tampered_bundle,
+        "HASHES: data/portfolio_optimized_v2.json",
+    ),
+    "a bundle that was deleted": ((META, "audit_bundle"), "audit_verified", with_a_lost_bundle, "SCHEMA"),
     "a book that is one symbol": (
         flat(META),
         "concentration",
@@ -301,8 +326,8 @@ def test_a_warning_shows_at_exactly_its_partition_and_blocks_nothing(home: Tempo
 
 
 def test_every_check_of_the_graph_has_a_planted_defect() -> None:
-    planted = [*DEFECTS.values(), *WARNINGS.values()]
-    caught = {(path[-1], check) for path, check, _, _ in planted} | {("universe", "bars_complete")}
+    planted = [*DEFECTS.values(), *WARNINGS.values(), *METRIC_WARNINGS.values()]
+    caught = {(path[-1], check) for path, check, *_ in planted} | {("universe", "bars_complete")}
     assert {(path[-1], check) for path, check in checks_of(small_definitions())} == caught
     assert {(path[-1], check) for path, check in checks_of(defs)} == caught
 

@@ -26,7 +26,7 @@ def window(at: date) -> ReturnsWindow:
 def record() -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """An opening partition and the two windows after it."""
     opened = open_ledgers(FIRST)
-    first, then = ({profile: book for profile in RISK_PROFILES} for book in ({"A": 0.5, "B": -0.4}, {"A": -0.2}))
+    first, then = (dict.fromkeys(RISK_PROFILES, book) for book in ({"A": 0.5, "B": -0.4}, {"A": -0.2}))
     second, state = advance(opened, first, "", lambda _: window(SECOND), RULES)
     third, _ = advance(state, then, "", lambda _: window(THIRD), RULES)
     return opening_rows(opened), second, third
@@ -54,7 +54,10 @@ def test_what_the_ledger_writes_adds_up() -> None:
         (record()[2].filter(~HRP), ["PROFILE_MISSING"]),
         (record()[2].filter(~(HRP & LAST)), ["DAYS_MISSING"]),
         (changed("equity", HRP & LAST, pl.lit(float("nan"))), ["NOT_FINITE"]),
-        (changed("equity", HRP & LAST, pl.col("equity") + 1e-6), ["EQUITY_IDENTITY", "HOLDINGS_IDENTITY", "HOLDINGS_IDENTITY"]),
+        (
+            changed("equity", HRP & LAST, pl.col("equity") + 1e-6),
+            ["EQUITY_IDENTITY", "HOLDINGS_IDENTITY", "HOLDINGS_IDENTITY"],
+        ),
         (changed("ret", HRP & LAST, -pl.col("ret")), ["EQUITY_IDENTITY"]),
         (changed("cash", HRP & LAST, pl.col("cash") + 1e-6), ["HOLDINGS_IDENTITY"]),
         (changed("net", HRP & LAST, -pl.col("net")), ["HOLDINGS_IDENTITY"]),

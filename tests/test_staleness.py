@@ -19,16 +19,22 @@ from profiles.load import load_manifest
 from resources.lake import AssetPath
 from sleevegraph.manifest import Manifest, MarketProfile, MetaProfile, SleeveProfile
 from sleevegraph.simulated_market import simulated_bars
-from tests.homes import KEYS, LONG, META, SHORT, TemporaryHome, small_manifest, small_market
+from tests.homes import KEYS, LONG, META, NESTED, SHORT, TemporaryHome, small_manifest, small_market
 
 FRACTAL = "meta_fractal"
 """The shipped meta above META."""
+METAS = ("meta_benchmark", "meta_ma_benchmark", "meta_crypto_only", FRACTAL)
 
 # What every compute function reads, found by reading it: by dotted key another valid value, and the assets that read
-# the key. Pictures and checks are no part of an asset's rows, so a key that only they read touches none.
+# the key. Pictures and checks are no part of an asset's rows, so a key that only they read touches none. Audit bundles
+# hold the whole manifest of what they are of, so every key touches them (see `bundles`).
 MARKET: Mapping[str, tuple[Any, set[str]]] = {
     "exchange": ("OTHER", {"daily_bars"}),
-    "benchmark_symbols": (("BINANCE:ETHUSDT",), {"*/winners", "*/synthetic_returns", "*/solver_cells"}),
+    "benchmark_symbols": (
+        ("BINANCE:ETHUSDT",),
+        {f"*/{asset}" for asset in ("winners", "synthetic_returns", "solver_cells", "sleeve_metrics")}
+        | {f"{meta}/meta_metrics" for meta in METAS},
+    ),
     "universe.min_days_floor": (250, {"universe"}),
     "universe.lookback_days": (499, {"universe"}),
     "universe.train_days": (251, {"universe"}),
@@ -168,6 +174,15 @@ def shipped_versions() -> dict[str, str | None]:
     return versions(build_definitions(shipped()))
 
 
+def bundles(part: str) -> set[str]:
+    """Audit bundles that hold the market, or the sleeve or meta named `part`: its own and of every meta above it."""
+    portfolios = (*shipped().sleeves, *shipped().metas)
+    above = {part}
+    for meta in shipped().metas:  # children before parents
+        above |= {meta.name} if above & set(meta.children) else set()
+    return {f"{p.name}/audit_bundle" for p in portfolios if part == "market" or p.name in above}
+
+
 def named(part: str, readers: set[str]) -> set[str]:
     """Assets of a line of the table: `*/` stands for every sleeve, a bare stage is one of `part` itself."""
     every = {f"{s.name}/{r.removeprefix('*/')}" for r in readers if r.startswith("*/") for s in shipped().sleeves}
@@ -187,7 +202,7 @@ def test_a_key_changes_the_code_version_of_the_assets_that_read_it_and_of_no_oth
     after = versions(build_definitions(changed(shipped(), part, key, value)))
     before = shipped_versions()
     assert set(after) == set(before)
-    assert {asset for asset in before if before[asset] != after[asset]} == named(part, readers)
+    assert {asset for asset in before if before[asset] != after[asset]} == named(part, readers) | bundles(part)
 
 
 @pytest.mark.parametrize(("part", "key", "value", "reader", "at"), CHEAP, ids=[f"{row[0]}-{row[1]}" for row in CHEAP])
@@ -199,6 +214,7 @@ def test_rows_change_where_the_version_does_and_are_the_same_to_the_bit_elsewher
     before = home.hashes()
     # Whatever else is made from the profile that was edited: its own assets and, of a sleeve, the metas above it.
     others = [path for path in grid_assets(definitions) if path[0] in {part, META} and path != reader]
+    others = [path for path in others if path[1] != "audit_bundle"]  # it asks for verdicts by the rules of today
     with closing(TemporaryHome(home.root, definitions)) as other:
         assert other.run(at, assets=others).success
         assert other.hashes() == before
@@ -254,12 +270,15 @@ def of(asset: AssetPath, *causes: tuple[str, AssetPath]) -> dict[tuple[str, str]
 def test_the_ui_shows_a_changed_key_on_the_asset_that_reads_it_and_then_on_what_depends_on_it(
     home: TemporaryHome,
 ) -> None:
-    cells, weights = (LONG, "solver_cells"), (LONG, "risk_weights")
-    assert stale(home, "capped") == of(cells, ("CODE", cells))
+    cells, weights, own = (LONG, "solver_cells"), (LONG, "risk_weights"), (LONG, "audit_bundle")
+    above = of((META, "audit_bundle"), ("CODE", (META, "audit_bundle")))
+    above |= of((NESTED, "audit_bundle"), ("CODE", (NESTED, "audit_bundle")))
+    assert stale(home, "capped") == of(cells, ("CODE", cells)) | of(own, ("CODE", own)) | above
     with closing(TemporaryHome(home.root, capped())) as edited:
         assert edited.run(*KEYS, assets=[cells]).success
         # Staleness goes one step at a time: a dependant is stale once there is something new to depend on.
-        assert stale(edited, "capped") == of(weights, ("DATA", cells))
+        now = of(weights, ("DATA", cells)) | of(own, ("CODE", own), ("DATA", cells)) | above
+        assert stale(edited, "capped") == now
 
 
 def test_an_ingest_that_brings_nothing_or_only_later_bars_leaves_every_partition_fresh(home: TemporaryHome) -> None:
@@ -274,5 +293,9 @@ def test_an_ingest_that_restates_a_bar_makes_stale_what_reads_bars(home: Tempora
     assert home.ingest(small_market().with_columns(pl.col("quote_volume") * factor)).success
     readers = [("universe",), ("technical_ratings",)]
     readers += [(sleeve, read) for sleeve in (LONG, SHORT) for read in ("winners", "synthetic_returns", "track_record")]
+    readers += [(sleeve, "sleeve_metrics") for sleeve in (LONG, SHORT)] + [
+        (meta, "meta_metrics") for meta in (META, NESTED)
+    ]
+    readers += [(portfolio, "audit_bundle") for portfolio in (LONG, SHORT, META, NESTED)]
     expected = {key: why for path in readers for key, why in of(path, ("DATA", ("daily_bars",))).items()}
     assert stale(home, "unchanged") == expected

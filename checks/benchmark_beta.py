@@ -1,0 +1,34 @@
+"""Warning: a sleeve that moves with the benchmark the way the other direction should."""
+
+import dagster as dg
+import polars as pl
+
+from assets.keys import stage
+from checks.partitioned import Judge, Judgement, partition_check
+from resources.receipts import Gate
+from resources.store import Store
+from sleevegraph.anomalies import benchmark_beta
+from sleevegraph.manifest import SleeveProfile
+
+
+def benchmark_beta_check(sleeve: SleeveProfile) -> dg.AssetChecksDefinition:
+    """Judge the sign of every risk profile's beta to the benchmark over the lookback."""
+    path = stage(sleeve.name, "sleeve_metrics")
+
+    def prepare(store: Store, keys: list[str]) -> Judge:
+        del keys
+
+        def judge(key: str) -> Judgement:
+            metrics = store.lake.read(path, key)
+            betas = metrics.filter(pl.col("horizon") == "lookback").drop_nulls("beta")
+            return Judgement(
+                benchmark_beta(metrics, sleeve.direction), {"betas": dict(betas.select("series", "beta").iter_rows())}
+            )
+
+        return judge
+
+    return partition_check(
+        Gate(path, "benchmark_beta", blocking=False),
+        prepare,
+        description="Beta to the benchmark over the last 24 windows: positive of a LONG sleeve, negative of a SHORT one.",
+    )

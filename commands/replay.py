@@ -1,0 +1,153 @@
+"""`sleevegraph replay`: compute rebalances again from the bars, and say what of their bundles first differs."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import dagster as dg
+from rich.console import Console
+from sqlalchemy.exc import SQLAlchemyError
+
+from commands.rebuild import replayed
+from resources.bundle_files import NAME, bundles_in, is_bundle, read_bundle
+from resources.home import Home
+from sleevegraph.audit.claim import Claim, claimed
+from sleevegraph.audit.evidence import Evidence, UnreadableError
+from sleevegraph.audit.replay import Comparison
+from sleevegraph.errors import AuditError, ConfigurationError, SleevegraphError
+
+RUNS = "runs"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a replay found."""
+
+    comparisons: Sequence[Comparison] = ()
+    environment: str = ""
+    """What else it was made with; empty when with the same."""
+    error: str = ""
+    """Why there is nothing to compare."""
+
+    @property
+    def first(self) -> Comparison | None:
+        """What differs first."""
+        return next((one for one in self.comparisons if one.difference), None)
+
+    @property
+    def word(self) -> str:
+        """In a word."""
+        return "ERROR" if self.error else "DIFFERS" if self.first else "same"
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+@click.option(
+    "--home", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Whose bars; else those around PATH."
+)
+@click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Only N of the bundles, drawn at random.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
+def replay(paths: Sequence[Path], folder: Path | None, sample: int | None, seed: int) -> None:
+    """Compute rebalances again from a home's bars and compare them with audit bundles, bit for bit.
+
+    PATH is a bundle, a folder of bundles or a home. One line per stage, check and file of one bundle; of several, one
+    line per bundle. Exit 1 if anything differs. The home is left as it is.
+    """
+    try:
+        single = len(paths) == 1 and is_bundle(paths[0].absolute())
+        bundles = list(dict.fromkeys(bundle for path in paths for bundle in _bundles(path.absolute())))
+    except (ConfigurationError, OSError) as error:
+        raise click.ClickException(_line(str(error))) from error
+    if sample is not None and sample < len(bundles):
+        bundles = sorted(random.Random(seed).sample(bundles, sample))  # noqa: S311 - a draw that can be repeated
+    words: list[str] = []
+    for bundle in bundles:
+        found = _outcome(bundle, folder)
+        words.append(found.word)
+        if single:
+            _tell(bundle, found)
+        else:
+            _tell_shortly(bundle, found)
+    if not single:
+        counts = [f"{words.count(word)} {word}" for word in ("same", "DIFFERS", "ERROR") if word in words]
+        click.echo(f"{len(bundles)} replays: {', '.join(counts)}")
+    if set(words) != {"same"}:
+        raise click.exceptions.Exit(1)
+
+
+def _bundles(path: Path) -> list[Path]:
+    """The bundles that a path means; ConfigurationError where it means none."""
+    if is_bundle(path):
+        return [path]
+    for folder in (path, path / RUNS):
+        if folder.is_dir() and (found := bundles_in(folder)):
+            return found
+    raise ConfigurationError(f"PATH: expected a bundle, a folder of bundles or a home, found none at {path}")
+
+
+def _outcome(bundle: Path, folder: Path | None) -> Outcome:
+    try:
+        home = _home(bundle, folder)
+        comparisons, environment = replayed(home, _claim(bundle, home), Console(stderr=True))
+    except (SleevegraphError, OSError, dg.DagsterError, SQLAlchemyError) as error:
+        return Outcome(error=_line(str(error)))
+    return Outcome(comparisons, environment)
+
+
+def _home(bundle: Path, folder: Path | None) -> Home:
+    """The home that is named, or the one that the bundle lies in."""
+    for root in [folder] if folder else bundle.resolve().parents:
+        if Home(root).lake.is_dir():
+            return Home(root.resolve())
+    where = f"found none in {folder}" if folder else f"found none around {bundle}; name it with --home"
+    raise ConfigurationError(f"expected a home with a lake (data/lake), {where}")
+
+
+def _claim(bundle: Path, home: Home) -> Claim:
+    def beside(run: str) -> Evidence:
+        place = home.runs / run
+        return _evidence(place) if NAME.fullmatch(run) and place.is_dir() else Evidence({})
+
+    try:
+        return claimed(_evidence(bundle), beside)
+    except AuditError as error:
+        file = f"{error.file}: " if isinstance(error, UnreadableError) else ""
+        raise AuditError(f"{file}{error}; run sleevegraph verify {bundle}") from error
+
+
+def _evidence(folder: Path) -> Evidence:
+    found = read_bundle(folder)
+    return Evidence(found.files, folder=folder.name, unreadable=found.unreadable)
+
+
+def _tell(bundle: Path, found: Outcome) -> None:
+    if found.error:
+        raise click.ClickException(f"{bundle.name}: {found.error}")
+    for one in found.comparisons:
+        _say("DIFFERS" if one.difference else "same", one.what, one.difference)
+    if found.environment:
+        _say("note", "environment", found.environment)
+    first = (
+        f"differs first at {found.first.what}" if found.first else f"{len(found.comparisons)} compared, all the same"
+    )
+    click.echo(f"{_line(bundle.name)}: {_line(first)}")
+
+
+def _tell_shortly(bundle: Path, found: Outcome) -> None:
+    text = found.error
+    if found.first:
+        made = f" ({found.environment})" if found.environment else ""
+        text = f"{found.first.what}: {found.first.difference}{made}"
+    _say(found.word, bundle.name, text)
+
+
+def _say(word: str, what: str, text: str) -> None:
+    click.echo(f"{word:<8} {_line(f'{what}: {text}' if text else what)}")
+
+
+def _line(text: str) -> str:
+    """One line that any terminal can show, whatever a bundle has put into it."""
+    spaced = "".join(character if character.isprintable() or character.isspace() else "?" for character in text)
+    return " ".join(spaced.split())

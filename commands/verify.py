@@ -1,0 +1,103 @@
+"""`sleevegraph verify`: recompute of audit bundles whatever can be recomputed, and say which guarantee does not hold."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from resources.bundle_files import Neighbourhood, bundles_in, is_bundle, read_bundle
+from resources.home import Home
+from resources.origin import place_of, recorded_origin
+from sleevegraph.audit.verification import Guarantee
+from sleevegraph.audit.verification import verify as judged
+from sleevegraph.errors import ConfigurationError
+
+RUNS = "runs"
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+def verify(paths: Sequence[Path]) -> None:
+    """Verify audit bundles from their own files: PATH is a bundle, a folder of bundles or a home.
+
+    One line per guarantee of one bundle; of several, the lines of those that fail, and a count. Exit 1 if any fails.
+    """
+    try:
+        single = len(paths) == 1 and is_bundle(paths[0].absolute())
+        bundles = list(dict.fromkeys(bundle for path in paths for bundle in _bundles(path.absolute())))
+    except (ConfigurationError, OSError) as error:
+        raise click.ClickException(" ".join(str(error).split())) from error
+    failed = 0
+    beside: dict[Path, Neighbourhood] = {}
+    for bundle in bundles:
+        hood = beside.setdefault(bundle.parent, Neighbourhood(bundle.parent))
+        guarantees = _guarantees(bundle, hood)
+        wrong = not all(guarantee.ok for guarantee in guarantees)
+        failed += wrong
+        if wrong and not single:
+            click.echo(_printable(str(bundle)))
+        for guarantee in guarantees if wrong or single else ():
+            click.echo(f"{'ok' if guarantee.ok else 'FAIL':<4}  {guarantee.name:<17}  {guarantee.text}")
+    for folder in beside:
+        if note := _home_note(folder):
+            click.echo(f"note  {'home':<17}  {_printable(note)}")
+    if not single:
+        click.echo(f"{len(bundles)} bundles: {len(bundles) - failed} ok, {failed} FAIL")
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def _bundles(path: Path) -> list[Path]:
+    """The bundles that a path means; ConfigurationError where it means none."""
+    if is_bundle(path):
+        return [path]
+    for folder in (path, path / RUNS):
+        if folder.is_dir() and (found := bundles_in(folder)):
+            return found
+    found_instead = "a folder without any" if path.is_dir() else "a file" if path.exists() else "nothing"
+    raise ConfigurationError(
+        f"PATH: expected a bundle, a folder of bundles or a home, found {found_instead} at {path}; bundles are in "
+        f"{RUNS}/ of a home, made by the asset audit_bundle"
+    )
+
+
+def _guarantees(bundle: Path, hood: Neighbourhood) -> list[Guarantee]:
+    found = read_bundle(bundle)
+    with _silent_readers():
+        return judged(found.files, hood.of(bundle.name), folder=bundle.name, unreadable=found.unreadable)
+
+
+@contextmanager
+def _silent_readers() -> Iterator[None]:
+    """Drop what native code writes to stderr: the reader of Parquet tells there where it broke off, over many lines."""
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
+def _home_note(folder: Path) -> str:
+    """What a reader must know of the home whose bundles lie in `folder`; empty where it is still where it was made."""
+    if folder.name != RUNS:
+        return ""
+    home = Home(folder.parent.resolve())
+    without = "" if home.lake.is_dir() else "; no lake is beside the bundles, so nothing can be replayed"
+    try:
+        made, now = recorded_origin(home), place_of(home)
+    except ConfigurationError as error:
+        return f"{error}; nothing in a bundle depends on it{without}"
+    if made == now and not without:
+        return ""
+    where = f"made at {made}, now at {now}" if made else f"it is not recorded where it was made, now at {now}"
+    return f"{where}; nothing in a bundle depends on it{without}"
+
+
+def _printable(text: str) -> str:
+    """A name from a file system in one line that any terminal can show."""
+    return "".join(character if character.isprintable() else "?" for character in text)
