@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from hashlib import sha256
+from typing import TypeVar
 
 import dagster as dg
 import polars as pl
 
-from assets.audit_facts import AUDIT, SLEEVE_STAGES, AuditFacts, Versions
+from assets.audit_facts import SLEEVE_STAGES, meta_facts, sleeve_facts
+from assets.audit_sources import AUDIT, AuditSources, Versions
 from assets.grid import PREVIOUS, reaching_back
 from assets.keys import RATINGS, UNIVERSE, key, stage
 from assets.metas import sleeves_below
@@ -26,34 +28,24 @@ from sleevegraph.meta_book import subtree
 
 SCHEMA = pl.Schema({"file": pl.String(), "sha256": pl.String(), "bytes": pl.Int64()})
 
-Bundle = tuple[Facts, dict[str, bytes], Callable[[Mapping[str, bytes]], list[Record]]]
-"""Facts, the files made from them, and what makes the ledger's records once the report is there."""
+F = TypeVar("F", bound=Facts)
 
 
 def sleeve_audit_asset(sleeve: SleeveProfile, market: MarketProfile, versions: Versions) -> dg.AssetsDefinition:
     """The bundle of a sleeve; `versions` has the code version of every asset that it names."""
-    manifest = Manifest(market=market, sleeves=(sleeve,), metas=())
     weights = stage(sleeve.name, "risk_weights")
-    used = [UNIVERSE, RATINGS, *(stage(sleeve.name, asset) for asset in (*SLEEVE_STAGES, "sleeve_metrics"))]
+    used = [UNIVERSE, RATINGS, *(stage(sleeve.name, asset) for asset in SLEEVE_STAGES)]
     before = {weights: reaching_back(1)} if sleeve.risk.turnover_limit is not None else {}
     deps = [dg.AssetDep(key(path), partition_mapping=before.get(path)) for path in used]
-
-    def bundle(read: AuditFacts, at: date) -> Bundle:
-        facts = read.sleeve(sleeve, at)
-        return facts, sleeve_files(facts), lambda files: sleeve_records(facts, files)
-
-    return _audit_asset(sleeve, manifest, versions, bundle, deps, "sleeves")
+    manifest = Manifest(market=market, sleeves=(sleeve,), metas=())
+    return _audit_asset(sleeve, manifest, versions, deps, "sleeves", sleeve_facts, sleeve_files, sleeve_records)
 
 
 def meta_audit_asset(meta: MetaProfile, manifest: Manifest, versions: Versions) -> dg.AssetsDefinition:
     """The bundle of a meta; `versions` has the code version of every asset that it names."""
     nodes, sleeves = subtree(meta, manifest.metas), sleeves_below(meta, manifest)
-    tree = Manifest(
-        market=manifest.market,
-        sleeves=tuple(sleeves),
-        metas=tuple(node for node in manifest.metas if node in nodes),
-    )
-    below = [*(sleeve.name for sleeve in sleeves), *(node.name for node in nodes if node != meta)]
+    ordered = tuple(node for node in manifest.metas if node in nodes)
+    below = [*(sleeve.name for sleeve in sleeves), *(node.name for node in ordered if node != meta)]
     used = [
         UNIVERSE,
         *(stage(sleeve.name, asset) for sleeve in sleeves for asset in ("risk_weights", "track_record")),
@@ -61,35 +53,35 @@ def meta_audit_asset(meta: MetaProfile, manifest: Manifest, versions: Versions) 
         *(stage(meta.name, asset) for asset in ("flattened_weights", "meta_metrics")),
         *(stage(child, AUDIT) for child in below),
     ]
-
-    def bundle(read: AuditFacts, at: date) -> Bundle:
-        facts = read.meta(meta, at)
-        return facts, meta_files(facts), lambda files: meta_records(facts, files)
-
-    return _audit_asset(meta, tree, versions, bundle, [dg.AssetDep(key(path)) for path in used], "metas")
+    deps = [dg.AssetDep(key(path)) for path in used]
+    tree = Manifest(market=manifest.market, sleeves=tuple(sleeves), metas=ordered)
+    return _audit_asset(meta, tree, versions, deps, "metas", meta_facts, meta_files, meta_records)
 
 
 def _audit_asset(
     portfolio: SleeveProfile | MetaProfile,
     manifest: Manifest,
     versions: Versions,
-    bundle: Callable[[AuditFacts, date], Bundle],
-    used: Sequence[dg.AssetDep],
+    deps: Sequence[dg.AssetDep],
     group: str,
+    read: Callable[[AuditSources, date], F],
+    make_files: Callable[[F], dict[str, bytes]],
+    make_records: Callable[[F, Mapping[str, bytes]], list[Record]],
 ) -> dg.AssetsDefinition:
     name = portfolio.name
 
     def prepare(store: Store, days: Sequence[date]) -> Compute:
-        read = AuditFacts(store, manifest, versions, days)
+        sources = AuditSources(store, manifest, versions, days)
         # Pages are asked for ahead: processes draw them while bundles are made here.
         page = submit_pages(store, manifest, name, days)
 
         def compute(at: date) -> Partition:
             try:
-                facts, files, records = bundle(read, at)
-                html, text = page(at).collect()
+                facts = read(sources, at)
+                files = make_files(facts)
+                html, summary = page(at).collect()
                 files[layout.REPORT] = html.encode()
-                ledger = extended(store.runs.ledger(name, at), records(files))
+                ledger = extended(store.runs.ledger(name, at), make_records(facts, files))
             except (GateError, LakeError):
                 raise
             except SleevegraphError as error:  # a partition that is BLOCKED would hide that there is no bundle
@@ -101,7 +93,7 @@ def _audit_asset(
                 **({"reasons": list(facts.reasons)} if facts.reasons else {}),
                 "ledger_head": newest_hash(ledger),
                 "folder": dg.MetadataValue.path(str(store.runs.path(name, at))),
-                **({"summary": dg.MetadataValue.md(text)} if text else {}),
+                **({"summary": dg.MetadataValue.md(summary)} if summary else {}),
             }
             return Partition(_listing(files), figures)
 
@@ -111,7 +103,7 @@ def _audit_asset(
         stage(name, AUDIT),
         group,
         SCHEMA,
-        [key(BARS), *used, dg.AssetDep(key(stage(name, AUDIT)), partition_mapping=PREVIOUS)],
+        [key(BARS), *deps, dg.AssetDep(key(stage(name, AUDIT)), partition_mapping=PREVIOUS)],
         prepare,
         description="What was decided at P, on what grounds and under whose checks: files and a hash-chained ledger.",
         rules=manifest.model_dump(mode="json"),

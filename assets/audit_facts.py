@@ -1,257 +1,185 @@
-"""What the audit of a portfolio rests on, read from the store: what a whole range shares is read once."""
+"""What the audit of a sleeve or meta rests on at one rebalance."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import date, timedelta
-from functools import cache, lru_cache
-from pathlib import Path
+from hashlib import sha256
 
 import numpy as np
 import polars as pl
 
+from assets.audit_sources import AUDIT, AuditSources
 from assets.books import children_in_force, weights_in_force
 from assets.gates import deciding_gates, meta_gates, sleeve_gates
 from assets.keys import RATINGS, UNIVERSE, stage
-from assets.metas import sleeves_below
 from assets.solvers import weights_before
 from assets.verdicts import acceptances, check_record, sleeve_certificate
-from resources.lake import AssetPath, Lake
+from resources.lake import AssetPath
 from resources.provenance import environment
 from resources.receipts import State
-from resources.store import Store
 from sleevegraph.audit import layout
-from sleevegraph.audit.bars_days import WITHOUT_BARS, day_digests
-from sleevegraph.audit.facts import Anchors, BarsDays, ChildRecord, MetaFacts, SleeveFacts, Stage, run_id
-from sleevegraph.audit.ledger import Record, current, newest_hash, sound
-from sleevegraph.calendar import STEP_DAYS, previous
-from sleevegraph.certification import Standing, meta_standing, sleeve_standing
+from sleevegraph.audit.facts import ChildRecord, MetaFacts, SleeveFacts, Stage
+from sleevegraph.audit.ledger import Record, ending
+from sleevegraph.calendar import STEP_DAYS
+from sleevegraph.certification import meta_standing, sleeve_standing
 from sleevegraph.errors import GateError, LakeError
 from sleevegraph.findings import Finding
 from sleevegraph.ledgers import Targets
 from sleevegraph.manifest import RISK_PROFILES, Manifest, MetaProfile, SleeveProfile
-from sleevegraph.meta_book import subtree
 from sleevegraph.risk_weights import targets
 
-AUDIT = "audit_bundle"
-SLEEVE_STAGES = ("candidates", "winners", "synthetic_returns", "solver_cells", "risk_weights", "track_record")
-
-Versions = Mapping[AssetPath, str]
-"""Code versions of assets."""
+SHOWN = ("universe", "candidates", "winners", "synthetic_returns", "solver_cells", "risk_weights")
+"""Whose rows a bundle shows; of the other assets it names the partition."""
+SLEEVE_STAGES = (*SHOWN[1:], "track_record", "sleeve_metrics")
 
 
-class AuditFacts:
-    """Reads the facts of audits over a range of rebalances, each partition once."""
+def sleeve_facts(read: AuditSources, at: date) -> SleeveFacts:
+    """The one sleeve of the manifest; GateError when a check has no verdict on what is stored."""
+    (sleeve,), market, key = read.manifest.sleeves, read.manifest.market, str(at)
+    gates = sleeve_gates(sleeve, market)
+    checks = [check_record(read.store, gate, key) for gate in gates]
+    standing, reasons = sleeve_standing(checks, sleeve_certificate(checks))
+    paths = [UNIVERSE, RATINGS, *(stage(sleeve.name, asset) for asset in SLEEVE_STAGES)]
+    frames = {path[-1]: read.lake.read(path, key) for path in paths if path[-1] in SHOWN}
+    before = weights_before(read.store, sleeve, at) if sleeve.risk.turnover_limit is not None else None
+    return SleeveFacts(
+        name=sleeve.name,
+        manifest=read.manifest,
+        at=at,
+        stages=[
+            *([read.stage(stage(sleeve.name, "risk_weights"), before)] if before else []),
+            *(read.stage(path, key, frames[path[-1]].height if path[-1] in SHOWN else None) for path in paths),
+        ],
+        bars=read.bars(at),
+        environment=environment(),
+        anchors=read.anchors(sleeve.name, at, {}),
+        checks=checks,
+        acceptances=acceptances(read.store, gates, key),
+        standing=standing,
+        reasons=reasons,
+        universe=frames["universe"],
+        candidates=frames["candidates"],
+        winners=frames["winners"],
+        streams=frames["synthetic_returns"],
+        cells=frames["solver_cells"],
+        weights=frames["risk_weights"],
+    )
 
-    def __init__(self, store: Store, manifest: Manifest, versions: Versions, days: Sequence[date]) -> None:
-        """Read nothing yet; `days` are the rebalances that will be asked for."""
-        self.store, self.lake, self.manifest, self.versions, self.days = store, store.lake, manifest, versions, days
-        self.streams = cache(self._streams)
-        self.stages: dict[tuple[str, str], Stage] = {}
 
-    def sleeve(self, sleeve: SleeveProfile, at: date) -> SleeveFacts:
-        """A sleeve at one rebalance; GateError when a check has no verdict on what is stored."""
-        name, key, market = sleeve.name, str(at), self.manifest.market
-        gates = sleeve_gates(sleeve, market)
-        checks = [check_record(self.store, gate, key) for gate in gates]
-        standing, reasons = sleeve_standing(checks, sleeve_certificate(checks))
-        paths = [UNIVERSE, RATINGS, *(stage(name, asset) for asset in SLEEVE_STAGES), stage(name, "sleeve_metrics")]
-        frames = {path[-1]: self.lake.read(path, key) for path in paths}
-        before = weights_before(self.store, sleeve, at) if sleeve.risk.turnover_limit is not None else None
-        return SleeveFacts(
-            name=name,
-            manifest=Manifest(market=market, sleeves=(sleeve,), metas=()),
-            at=at,
-            stages=[
-                *([self._stage(stage(name, "risk_weights"), before)] if before else []),
-                *(self._stage(path, key, frames[path[-1]].height) for path in paths),
-            ],
-            bars=self._bars(at),
-            environment=environment(),
-            anchors=Anchors(self._previous(name, at)),
-            checks=checks,
-            acceptances=acceptances(self.store, gates, key),
-            standing=standing,
-            reasons=reasons,
-            universe=frames["universe"],
-            candidates=frames["candidates"],
-            winners=frames["winners"],
-            streams=frames["synthetic_returns"],
-            cells=frames["solver_cells"],
-            weights=frames["risk_weights"],
-        )
+def meta_facts(read: AuditSources, at: date) -> MetaFacts:
+    """The meta above all others of the manifest, after the bundles of everything below it.
 
-    def meta(self, meta: MetaProfile, at: date) -> MetaFacts:
-        """A meta at one rebalance, after the bundles of everything below it.
+    Raises
+    ------
+    GateError
+        When a check has no verdict on what is stored, or a bundle below is of what was stored before.
+    LakeError
+        When a bundle below is absent or was tampered with.
+    """
+    store, sleeves, (*below, meta) = read.store, read.manifest.sleeves, read.manifest.metas
+    gates = meta_gates(meta, read.manifest)
+    checks = [check_record(store, gate, str(at)) for gate in gates]
+    ledgers = {portfolio.name: _ledger(read, portfolio.name, at) for portfolio in (*sleeves, *below)}
+    books = {sleeve.name: _book(read, sleeve, ledgers[sleeve.name], at) for sleeve in sleeves}
+    in_force = {node.name: children_in_force(store, [node], at) for node in (*below, meta)}
+    held = {name: reason for name, (_, reason) in books.items()}
+    held |= {node.name: "; ".join(in_force[node.name][1]) for node in below}
+    children = [_child(name, records, held[name], meta=name in in_force) for name, records in ledgers.items()]
+    standing, reasons = meta_standing(checks, {child.name: (child.standing, list(child.reasons)) for child in children})
+    return MetaFacts(
+        name=meta.name,
+        manifest=read.manifest,
+        at=at,
+        stages=_meta_stages(read, meta, at),
+        bars=read.bars(at),
+        environment=environment(),
+        anchors=read.anchors(meta.name, at, {child: ledgers[child] for child in meta.children}),
+        checks=checks,
+        acceptances=acceptances(store, gates, str(at)),
+        standing=standing,
+        reasons=reasons,
+        streams=_lookback(read, meta, at),
+        meta_weights={node: rows[node] for node, (rows, _) in in_force.items()},
+        books={p: {sleeve: book[p] for sleeve, (book, _) in books.items()} for p in RISK_PROFILES},
+        flattened=read.lake.read(stage(meta.name, "flattened_weights"), str(at)),
+        sign_findings={sleeve.name: _sign_findings(read, sleeve.name, ledgers[sleeve.name], at) for sleeve in sleeves},
+        children=children,
+    )
 
-        Raises
-        ------
-        GateError
-            When a check has no verdict on what is stored, or a bundle below is of what was stored before.
-        LakeError
-            When a bundle below is absent.
-        """
-        name, key, market = meta.name, str(at), self.manifest.market
-        nodes, sleeves = subtree(meta, self.manifest.metas), sleeves_below(meta, self.manifest)
-        nodes = [node for node in self.manifest.metas if node in nodes]
-        gates = meta_gates(meta, self.manifest)
-        checks = [check_record(self.store, gate, key) for gate in gates]
-        names = [portfolio.name for portfolio in (*sleeves, *nodes) if portfolio is not meta]
-        ledgers = {child: self._ledger(child, at) for child in names}
-        books = {sleeve.name: self._book(sleeve, ledgers[sleeve.name], at) for sleeve in sleeves}
-        in_force = {node.name: children_in_force(self.store, [node], at) for node in nodes}
-        held = {sleeve: reason for sleeve, (_, reason) in books.items()}
-        held |= {node: "; ".join(reasons) for node, (_, reasons) in in_force.items() if node != name}
-        standings = {child: _ending(records) for child, records in ledgers.items()}
-        standing, reasons = meta_standing(checks, standings)
-        return MetaFacts(
-            name=name,
-            manifest=Manifest(market=market, sleeves=tuple(sleeves), metas=tuple(nodes)),
-            at=at,
-            stages=self._meta_stages(meta, nodes, sleeves, at),
-            bars=self._bars(at),
-            environment=environment(),
-            anchors=Anchors(
-                self._previous(name, at),
-                {run_id(child, at): ledgers[child][-1]["hash"] for child in sorted(meta.children)},
-            ),
-            checks=checks,
-            acceptances=acceptances(self.store, gates, key),
-            standing=standing,
-            reasons=reasons,
-            streams=self._lookback(meta, at),
-            meta_weights={node: rows[node] for node, (rows, _) in in_force.items()},
-            books={p: {sleeve: book[p] for sleeve, (book, _) in books.items()} for p in RISK_PROFILES},
-            flattened=self.lake.read(stage(name, "flattened_weights"), key),
-            sign_findings={sleeve.name: self._sign_findings(sleeve.name, at) for sleeve in sleeves},
-            children=[
-                ChildRecord(child, "meta" if child in in_force else "sleeve", *standings[child], held[child])
-                for child in standings
-            ],
-        )
 
-    def _stage(self, path: AssetPath, key: str, rows: int | None = None) -> Stage:
-        """A partition that was used; `rows` where they are known already."""
-        asset = "/".join(path)
-        if (asset, key) not in self.stages:
-            status, reason = self.lake.standing(path, key)
-            if rows is None:
-                rows = pl.scan_parquet(self.lake.path(path, key), glob=False).select(pl.len()).collect().item()
-            digest = self.lake.digest(path, key)
-            self.stages[asset, key] = Stage(asset, key, digest, self.versions[path], status.value, reason, rows)
-        return self.stages[asset, key]
+def _child(name: str, records: Sequence[Record], held: str, *, meta: bool) -> ChildRecord:
+    end = ending(records)
+    return ChildRecord(name, "meta" if meta else "sleeve", end["standing"], end["reasons"], held)
 
-    def _meta_stages(
-        self, meta: MetaProfile, nodes: Sequence[MetaProfile], sleeves: Sequence[SleeveProfile], at: date
-    ) -> list[Stage]:
-        """The records that were weighed by, then what is in force at P from the sleeves up."""
-        key, names = str(at), {node.name for node in nodes}
-        first = str(at - timedelta(days=(meta.lookback_windows - 1) * STEP_DAYS))
-        earned = [
-            (path, earlier)
-            for path in (_record(child, names) for child in sorted(meta.children))
-            for earlier in self.lake.partitions(path)
-            if first <= earlier < key
-        ]
-        decided = [
-            *(stage(sleeve.name, asset) for sleeve in sleeves for asset in ("risk_weights", "track_record")),
-            *(stage(node.name, asset) for node in nodes for asset in ("meta_weights", "meta_track_record")),
-            *(stage(meta.name, asset) for asset in ("flattened_weights", "meta_metrics")),
-        ]
-        return [self._stage(*used) for used in [(UNIVERSE, key), *earned, *((path, key) for path in decided)]]
 
-    def _bars(self, at: date) -> BarsDays:
-        first, digests = _day_digests(self.lake.root, self.lake.bars_digest(max(self.days)), max(self.days))
-        days = max((at - first).days, 0)
-        # Up to P - 1 also where the last bars are older, whatever other days this run asks for.
-        known = [*digests[:days], *[WITHOUT_BARS] * (days - len(digests))]
-        return BarsDays(self.lake.bars_digest(at), first, "".join(known))
+def _ledger(read: AuditSources, child: str, at: date) -> list[Record]:
+    """The newest generation of a bundle below, which has to be of what is stored now."""
+    records = read.ledger(child, at)
+    if not records:
+        raise LakeError(f"{child}/{AUDIT} {at}: expected its bundle, found none; materialise {child}/{AUDIT} first")
+    for record in records:
+        if record["event"] == "stage":
+            used = Stage(**{field.name: record[field.name] for field in fields(Stage)})
+            if read.lake.digest(tuple(used.asset.split("/")), used.partition) != used.digest:
+                raise GateError(
+                    f"{child}/{AUDIT} {at}: expected a bundle of what is stored now, found that {used.asset} of "
+                    f"{used.partition} changed since; materialise {child}/{AUDIT} for {at} first"
+                )
+            read.stages[used.asset, used.partition] = used
+    return records
 
-    def _previous(self, name: str, at: date) -> tuple[str, str] | None:
-        """Run id and newest hash of the ledger before; None where there was no audit."""
-        earlier = previous(at)
-        ledger = self.store.runs.ledger(name, earlier)
-        if not ledger and self.lake.has(stage(name, AUDIT), str(earlier)):
+
+def _book(read: AuditSources, sleeve: SleeveProfile, records: Sequence[Record], at: date) -> tuple[Targets, str]:
+    """Weights in force by risk profile, and why they are held over."""
+    gates = {("/".join(gate.path), gate.check) for gate in deciding_gates(sleeve, read.manifest.market)}
+    passed = {(r["asset"], r["check"]) for r in records if r["event"] == "check" and r["state"] == State.PASSED}
+    if gates <= passed:  # the ledger says so, and the gates need not be asked again
+        decided = targets(read.lake.read(stage(sleeve.name, "risk_weights"), str(at)))
+        if len(decided) == len(RISK_PROFILES):
+            return decided, ""
+    return weights_in_force(read.store, sleeve, read.manifest.market, at)
+
+
+def _sign_findings(read: AuditSources, sleeve: str, records: Sequence[Record], at: date) -> list[Finding]:
+    """Both sign tests of a sleeve, as its bundle has them."""
+    outputs = {record["file"]: record["sha256"] for record in records if record["event"] == "output"}
+    findings = []
+    for file in (layout.STREAMS_SIGN_TEST, layout.SIGN_TEST):
+        content = read.store.runs.file(sleeve, at, file)
+        if sha256(content).hexdigest() != outputs.get(file):
             raise LakeError(
-                f"{name}/{AUDIT} {at}: expected the ledger of {earlier} to anchor this one in, found none in "
-                f"{self.store.runs.path(name, earlier)}; restore that folder, or materialise {AUDIT} for {earlier}"
+                f"{sleeve}/{AUDIT} {at}: expected {file} as its ledger has it, found another; materialise it again"
             )
-        return (run_id(name, earlier), newest_hash(ledger)) if ledger else None
-
-    def _ledger(self, child: str, at: date) -> list[Record]:
-        """The newest generation of a bundle below, which has to be of what is stored now."""
-        remedy = f"materialise {child}/{AUDIT} for {at} first"
-        records = current(sound(self.store.runs.ledger(child, at)))
-        if not records:
-            raise LakeError(f"{child}/{AUDIT} {at}: expected its bundle, found none; {remedy}")
-        for record in records:
-            if record["event"] == "stage":
-                used = Stage(**{field.name: record[field.name] for field in fields(Stage)})
-                if self.lake.digest(tuple(used.asset.split("/")), used.partition) != used.digest:
-                    raise GateError(
-                        f"{child}/{AUDIT} {at}: expected a bundle of what is stored now, found that {used.asset} of "
-                        f"{used.partition} changed since; {remedy}"
-                    )
-                self.stages[used.asset, used.partition] = used
-        return records
-
-    def _book(self, sleeve: SleeveProfile, records: Sequence[Record], at: date) -> tuple[Targets, str]:
-        """Weights in force by risk profile, and why they are held over."""
-        gates = {("/".join(gate.path), gate.check) for gate in deciding_gates(sleeve, self.manifest.market)}
-        checks = [record for record in records if record["event"] == "check"]
-        # The ledger says how the gates stand, so they need not be asked again where all of them passed.
-        if all(record["state"] == State.PASSED for record in checks if (record["asset"], record["check"]) in gates):
-            decided = targets(self.lake.read(stage(sleeve.name, "risk_weights"), str(at)))
-            if len(decided) == len(RISK_PROFILES):
-                return decided, ""
-        return weights_in_force(self.store, sleeve, self.manifest.market, at)
-
-    def _sign_findings(self, sleeve: str, at: date) -> list[Finding]:
-        """Both sign tests of a sleeve, as its bundle has them."""
-        documents = (
-            json.loads(self.store.runs.file(sleeve, at, file)) for file in (layout.STREAMS_SIGN_TEST, layout.SIGN_TEST)
-        )
-        return [
-            Finding(found["level"], found["code"], found["symbol"], found["message"])
-            for document in documents
-            for found in document["findings"]
-        ]
-
-    def _lookback(self, meta: MetaProfile, at: date) -> dict[str, dict[str, pl.DataFrame]]:
-        """By risk profile and child the returns that the weights were solved from."""
-        names = {node.name for node in self.manifest.metas}
-        end = np.datetime64(at, "D")
-        begin = end - meta.lookback_windows * STEP_DAYS
-        found: dict[str, dict[str, pl.DataFrame]] = {profile: {} for profile in RISK_PROFILES}
-        for child in meta.children:
-            for profile, rows in self.streams(_record(child, names)).items():
-                start, stop = np.searchsorted(rows["date"].to_numpy().astype("datetime64[D]"), [begin, end])
-                found[profile][child] = rows[int(start) : int(stop)]
-        return found
-
-    def _streams(self, path: AssetPath) -> dict[str, pl.DataFrame]:
-        """[date, ret] by risk profile of a portfolio's stored records, as far back as any of the days looks."""
-        windows = max(meta.lookback_windows for meta in self.manifest.metas)
-        first = str(min(self.days) - timedelta(days=(windows - 1) * STEP_DAYS))
-        keys = [key for key in self.lake.partitions(path) if first <= key <= str(max(self.days))]
-        rows = pl.concat([self.lake.read(path, key).select("profile", "date", "ret") for key in keys]).drop_nulls()
-        return {
-            profile: rows.filter(pl.col("profile") == profile).select("date", "ret").sort("date")
-            for profile in RISK_PROFILES
-        }
+        findings += [Finding(f["level"], f["code"], f["symbol"], f["message"]) for f in json.loads(content)["findings"]]
+    return findings
 
 
-def _record(portfolio: str, metas: Collection[str]) -> AssetPath:
-    return stage(portfolio, "meta_track_record" if portfolio in metas else "track_record")
+def _meta_stages(read: AuditSources, meta: MetaProfile, at: date) -> list[Stage]:
+    """The records that were weighed by, then what is in force at P from the sleeves up."""
+    key, first = str(at), str(at - timedelta(days=(meta.lookback_windows - 1) * STEP_DAYS))
+    records = [_record(child, read.manifest) for child in sorted(meta.children)]
+    earned = [(path, earlier) for path in records for earlier in read.lake.partitions(path) if first <= earlier < key]
+    decided = [
+        *(stage(s.name, asset) for s in read.manifest.sleeves for asset in ("risk_weights", "track_record")),
+        *(stage(m.name, asset) for m in read.manifest.metas for asset in ("meta_weights", "meta_track_record")),
+        *(stage(meta.name, asset) for asset in ("flattened_weights", "meta_metrics")),
+    ]
+    return [read.stage(*used) for used in [(UNIVERSE, key), *earned, *((path, key) for path in decided)]]
 
 
-def _ending(records: Sequence[Record]) -> Standing:
-    end = next(record for record in reversed(records) if record["event"] == "end")
-    return end["standing"], end["reasons"]
+def _lookback(read: AuditSources, meta: MetaProfile, at: date) -> dict[str, dict[str, pl.DataFrame]]:
+    """By risk profile and child the returns that the weights were solved from."""
+    end = np.datetime64(at, "D")
+    window = [end - meta.lookback_windows * STEP_DAYS, end]
+    found: dict[str, dict[str, pl.DataFrame]] = {profile: {} for profile in RISK_PROFILES}
+    for child in meta.children:
+        for profile, rows in read.streams(_record(child, read.manifest)).items():
+            start, stop = np.searchsorted(rows["date"].to_numpy().astype("datetime64[D]"), window)
+            found[profile][child] = rows[int(start) : int(stop)]
+    return found
 
 
-@lru_cache(maxsize=1)
-def _day_digests(root: Path, digest: str, last: date) -> tuple[date, list[str]]:
-    """The same bars for every portfolio of a run; `digest` says that they are."""
-    del digest
-    return day_digests(Lake(root).bars_before(last))
+def _record(portfolio: str, manifest: Manifest) -> AssetPath:
+    is_meta = portfolio in {meta.name for meta in manifest.metas}
+    return stage(portfolio, "meta_track_record" if is_meta else "track_record")

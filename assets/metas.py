@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
+from functools import cache
 
 import dagster as dg
 import numpy as np
@@ -62,16 +63,34 @@ def _records_gates(meta: MetaProfile, manifest: Manifest) -> list[Gate]:
     return [gate for child in meta.children for gate in record_gates(child, meta=child in names)]
 
 
+def _unvouched(store: Store, gates: Sequence[Gate], windows: int) -> Callable[[date], str]:
+    """Why one of the records of so many windows before a rebalance is not certified; each is asked once."""
+    by_path = {gate.path: gate for gate in gates}
+    asked = cache(lambda path, key: store.receipts.refusal([by_path[path]], key))
+
+    def refusal(at: date) -> str:
+        oldest = str(at - timedelta(days=windows * STEP_DAYS))
+        weighed = ((path, key) for path in by_path for key in store.lake.partitions(path) if oldest <= key < str(at))
+        return next((text for path, key in weighed if (text := asked(path, key))), "")
+
+    return refusal
+
+
 def _meta_weights(meta: MetaProfile, records: dict[str, AssetPath], manifest: Manifest) -> dg.AssetsDefinition:
     lookback, sleeves = meta.lookback_windows - 1, sleeves_below(meta, manifest)
+    gates = _records_gates(meta, manifest)
 
     def prepare(store: Store, days: Sequence[date]) -> Compute:
         first = min(days) - timedelta(days=lookback * STEP_DAYS)
+        unvouched = _unvouched(store, gates, lookback)
         streams = _by_profile({child: _returns(store.lake, path, first, max(days)) for child, path in records.items()})
 
         def compute(at: date) -> Partition:
             for path in records.values():
                 store.lake.standing(path, str(at))  # a meta needs all of its children: an absent one is an error
+            refusal = unvouched(at)
+            if refusal:
+                return blocked(refusal)
             solutions = {profile: meta_weights(profile, streams[profile], meta, at) for profile in RISK_PROFILES}
             fallbacks = {p: s.reason for p, s in solutions.items() if s.status != "native"}
             lost = max(s.lost_share for s in solutions.values())
@@ -97,7 +116,7 @@ def _meta_weights(meta: MetaProfile, records: dict[str, AssetPath], manifest: Ma
         ],
         prepare,
         # Streams earned on bars that nobody vouches for are no ground for a decision either.
-        gates=[*bars_gates(manifest.market), *_records_gates(meta, manifest)],
+        gates=[*bars_gates(manifest.market), *gates],
         description="Weights of the children by each risk profile, from what they realised before P.",
         rules=rules_of(meta, *WEIGHING),
         owner=meta.owner,

@@ -4,14 +4,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 from pebble import ProcessExpired
 
-from assets.gates import gates_of
 from assets.report_facts import report_reader
-from assets.verdicts import acceptances
 from resources import workers
 from resources.store import Store
 from sleevegraph.errors import LakeError, SleevegraphError
@@ -54,16 +52,12 @@ class Page:
 def submit_pages(store: Store, manifest: Manifest, portfolio: str, days: Sequence[date]) -> Callable[[date], Page]:
     """Ask for the first pages, and return the function that gives that of a day; `days` are asked for in their order."""
     read = report_reader(store, manifest, portfolio, days)
-    gates = gates_of(portfolio, manifest)
     waiting, drawing = deque(days), {}
-
-    def report(at: date) -> Report:
-        return replace(read(at), acceptances=tuple(acceptances(store, gates, str(at))))
 
     def ask() -> None:
         while waiting and len(drawing) < AHEAD:
             at = waiting.popleft()
-            drawing[at] = _submitted(report, portfolio, at, newest=at == max(days))
+            drawing[at] = _submitted(read, portfolio, at, newest=at == max(days))
 
     def page(at: date) -> Page:
         answer = drawing.pop(at)

@@ -6,7 +6,7 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from assets.gates import bars_gates, record_gates, weights_gates
+from assets.gates import bars_gates, deciding_gates, record_gates
 from assets.grid import PREVIOUS
 from assets.keys import RATINGS, UNIVERSE, atoms_of, eligible, key, stage
 from assets.metadata import markdown_table
@@ -35,7 +35,7 @@ def sleeve_assets(sleeve: SleeveProfile, market: MarketProfile) -> list[dg.Asset
         _synthetic_returns(sleeve, market),
         solver_cells_asset(sleeve, market),
         risk_weights_asset(sleeve, market),
-        _track_record(sleeve),
+        _track_record(sleeve, market),
     ]
 
 
@@ -147,14 +147,14 @@ def _synthetic_returns(sleeve: SleeveProfile, market: MarketProfile) -> dg.Asset
     )
 
 
-def _track_record(sleeve: SleeveProfile) -> dg.AssetsDefinition:
+def _track_record(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefinition:
     path, weights = stage(sleeve.name, "track_record"), stage(sleeve.name, "risk_weights")
 
     def prepare(store: Store, days: Sequence[date]) -> Compute:
         panel = store.lake.panel_before(max(days))
 
         def decision(at: date) -> tuple[ledgers.Targets | None, str]:
-            refusal = store.receipts.refusal(weights_gates(sleeve), str(at))
+            refusal = store.receipts.refusal(deciding_gates(sleeve, market), str(at), decided_before=True)
             return (None, refusal) if refusal else (targets(store.lake.read(weights, str(at))), "")
 
         def window(at: date) -> Callable[[str], Window]:

@@ -180,7 +180,10 @@ def risk_weights_asset(sleeve: SleeveProfile, market: MarketProfile) -> dg.Asset
 
 
 def weights_before(store: Store, sleeve: SleeveProfile, at: date) -> str | None:
-    """The newest earlier partition of the weights that was not blocked, for a turnover limit; None at the first."""
+    """The newest earlier partition of the weights that was not blocked, for a turnover limit; None at the first.
+
+    Its verdicts are not asked for: in a range run they come after the whole range.
+    """
     path = stage(sleeve.name, "risk_weights")
     oldest = at.toordinal() - LOOKS_BACK * STEP_DAYS
     for earlier in reversed(store.lake.partitions(path)):

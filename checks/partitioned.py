@@ -113,19 +113,13 @@ def _metadata(receipt: Receipt) -> dict[str, Any]:
     return {**receipt.figures, **shown, "finding_count": len(receipt.findings), "judged_digest": receipt.digest}
 
 
-def _targets(instance: dg.DagsterInstance, asset: dg.AssetKey, keys: list[str]) -> dict[str, Target]:
-    """Newest materialisation of each partition, read in one query."""
+def _targets(instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Sequence[str]) -> dict[str, Target]:
+    """Newest materialisation of each partition, read in one query and without the metadata."""
     found: dict[str, Target] = {}
-    wanted = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=keys)
-    cursor: str | None = None
-    while len(found) < len(keys):
-        page = instance.fetch_materializations(wanted, limit=500, cursor=cursor)
-        for record in page.records:
-            if record.partition_key is not None and record.partition_key not in found:
-                found[record.partition_key] = Target(
-                    storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
-                )
-        if not page.has_more:
-            break
-        cursor = page.cursor
+    wanted = set(keys)
+    for record in instance.get_asset_event_summary_records(dg.DagsterEventType.ASSET_MATERIALIZATION, asset):
+        if record.partition in wanted and record.partition not in found and record.run_id is not None:
+            found[record.partition] = Target(
+                storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+            )
     return found

@@ -12,6 +12,8 @@ from resources.home import PROJECT, Home
 from resources.receipts import Receipts
 from resources.simulated_source import DEFAULT_END
 from resources.store import Store
+from sleevegraph.audit.facts import run_id
+from sleevegraph.audit.layout import REPORT
 from sleevegraph.calendar import START, grid_dates
 
 REBALANCES = 12
@@ -36,24 +38,33 @@ def demo(context: click.Context, home: Home) -> None:
 
 
 def _verdicts(receipts: Receipts, keys: set[str]) -> list[str]:
-    counts: Counter[tuple[str, bool]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     for path in receipts.root.rglob("*.json"):
         if path.stem not in keys:
             continue  # a home may hold more than this demonstration
         asset, check = path.parent.parent.relative_to(receipts.root).parts, path.parent.name
         receipt = receipts.read(asset, check, path.stem)
-        counts[check, receipt is not None and receipt.passed] += 1
+        passed, warned = (receipt.passed, bool(receipt.findings)) if receipt else (False, False)
+        counts[check, "failed" if not passed else "warned" if warned else "passed"] += 1
     checks = sorted({check for check, _ in counts})
-    return [f"check {check:<22} {counts[check, True]:>4} passed {counts[check, False]:>4} failed" for check in checks]
+    return [
+        f"check {check:<22} "
+        + " ".join(f"{counts[check, state]:>4} {state}" for state in ("passed", "warned", "failed"))
+        for check in checks
+    ]
 
 
 def _next(home: Home, newest: date) -> list[str]:
     elsewhere = "" if home.root == PROJECT else f" --home {home.root}"
+    bundle = home.runs / run_id(META, newest)
     page = "make ui" if home.root == PROJECT else f"DAGSTER_HOME={home.dagster} .venv/bin/dagster dev"
     places = (
         (page, "the graph, its checks, figures and pictures of every partition"),
         (f".venv/bin/sleevegraph weights meta_benchmark --format json{elsewhere}", "the same as data"),
         (f".venv/bin/sleevegraph explain SIM003USDT --on {newest}{elsewhere}", "why a symbol was dropped"),
+        (f".venv/bin/sleevegraph gates{elsewhere}", "what every check says of the newest rebalance"),
+        (f".venv/bin/sleevegraph verify {bundle}", "what its audit proves, from its own files"),
+        (str(bundle / REPORT), "the forensic report, for a browser"),
         (f".venv/bin/sleevegraph doctor{elsewhere}", "whether all is well"),
         ("README.md", "your own bars, sleeves and metas"),
         ("docs/architecture.md", "how it is built"),

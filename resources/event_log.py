@@ -1,15 +1,14 @@
-"""Dagster's SQLite event log with its connections kept open, and the events of a step written together.
+"""Dagster's SQLite event log with the events of a step written together.
 
-The stock class builds an engine, opens the file and compiles every statement anew for each of the thousands of events
-of a range run, and commits each of them two or three times. Here the engines stay, and what a step says of its
+The stock class commits each of the thousands of events of a range run two or three times. Here what a step says of its
 partitions waits in memory until the step says something else, somebody reads, or a second has passed; then it is written
-in one transaction per file. What is stored is what the stock class stores (tests/test_event_log.py), with one
-exception: a planned check does not carry the whole grid along, which nothing reads once its rows are made.
+in one transaction per file. What is stored is what the stock class stores (tests/test_event_log.py), with one exception:
+a planned check does not carry the whole grid along (255 kB), which nothing reads once its rows are made.
 
 A process that dies takes along at most what waited: the events of one step, never a file of the lake nor a receipt.
 
-Private to Dagster, and why it is pinned: `_connect`, `_initdb`, `_event_to_row`, `_store_asset_event`,
-`_store_asset_event_tags`, `_store_asset_check_evaluation_planned`, and the tables of the schema.
+Private to Dagster: `_event_to_row`, `_event_insert_timestamp`, `_store_asset_event`, `_store_asset_event_tags`,
+`_store_asset_check_evaluation_planned`, the tables of the schema, and what resources/pooled_sqlite.py names.
 """
 
 import os
@@ -23,19 +22,15 @@ from dagster import DagsterEventType, Field, Noneable
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._record import replace
 from dagster._serdes import ConfigurableClassData
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.event import listen
-from sqlalchemy.pool import QueuePool
 
+from resources.pooled_sqlite import INDEX, PooledSqlite
 from sleevegraph.errors import ConfigurationError
 
-BUSY_SECONDS = 60
 LARGEST_BATCH = 500
 """Events that may wait."""
 LONGEST_WAIT_SECONDS = 1.0
@@ -45,13 +40,11 @@ Row = dict[str, Any]
 _ASSET_EVENTS = {DagsterEventType.ASSET_MATERIALIZATION_PLANNED, DagsterEventType.ASSET_MATERIALIZATION}
 
 
-class PooledSqliteEventLog(SqliteEventLogStorage):
-    """Keeps the engine of the index and of the run that was written last."""
+class PooledSqliteEventLog(PooledSqlite):
+    """Writes the events of a step together."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
-        """Use the shards in `base_dir`, as the stock class lays them out."""
-        self._engines: dict[str, Engine] = {}
-        self._known_tables: set[str] = set()
+        """Use the files in `base_dir`, as the stock class lays them out."""
         self._waiting: list[tuple[EventLogEntry, Row]] = []
         self._waiting_since = 0.0
         super().__init__(base_dir, inst_data)
@@ -73,12 +66,6 @@ class PooledSqliteEventLog(SqliteEventLogStorage):
             )
         return cls(base_dir or str(Path(str(home)) / "history" / "runs"), inst_data)
 
-    def has_table(self, table_name: str) -> bool:
-        """Whether the index has a table; one that was there stays."""
-        if table_name not in self._known_tables and super().has_table(table_name):
-            self._known_tables.add(table_name)
-        return table_name in self._known_tables
-
     def store_event(self, event: EventLogEntry) -> None:
         """Store an event; of a partition, soon."""
         if not _may_wait(event):
@@ -92,7 +79,7 @@ class PooledSqliteEventLog(SqliteEventLogStorage):
                 self._waiting_since = time.monotonic()
             self._waiting.append((event, row))
             waited = time.monotonic() - self._waiting_since
-            if len(self._waiting) == LARGEST_BATCH or waited > LONGEST_WAIT_SECONDS:
+            if len(self._waiting) >= LARGEST_BATCH or waited > LONGEST_WAIT_SECONDS:
                 self._write_waiting()
 
     def _write_waiting(self) -> None:
@@ -101,7 +88,7 @@ class PooledSqliteEventLog(SqliteEventLogStorage):
             return
         events, rows = [event for event, _ in self._waiting], [row for _, row in self._waiting]
         table = SqlEventLogStorageTable
-        with self._begin(INDEX_SHARD_NAME) as index, self._begin(events[0].run_id) as run:
+        with self._begin(INDEX) as index, self._begin(events[0].run_id) as run:
             run.execute(table.insert(), rows)
             numbered = table.insert().returning(table.c.id, sort_by_parameter_order=True)
             ids = index.execute(numbered, rows).scalars().all()
@@ -148,7 +135,7 @@ class PooledSqliteEventLog(SqliteEventLogStorage):
         The stock method stores the partition definition (255 kB) per check and partition: 0.4 GB for 74 rebalances.
         """
         planned = event.get_dagster_event().event_specific_data
-        if not isinstance(planned, AssetCheckEvaluationPlanned) or planned.partitions_subset is None:
+        if not isinstance(planned, AssetCheckEvaluationPlanned) or not planned.partitions_subset:
             super()._store_asset_check_evaluation_planned(event, event_id)
             return
         row = {
@@ -171,35 +158,10 @@ class PooledSqliteEventLog(SqliteEventLogStorage):
             with self._begin(shard) as connection:
                 yield connection
 
-    @contextmanager
-    def _begin(self, shard: str) -> Iterator[Connection]:
-        """Begin a transaction; the lock is held."""
-        engine = self._engine(shard)
-        if shard not in self._initialized_dbs:
-            self._initdb(engine)
-            self._initialized_dbs.add(shard)
-        with engine.connect() as connection, connection.begin():
-            yield connection
-
-    def _engine(self, shard: str) -> Engine:
-        if shard not in self._engines:
-            for other in set(self._engines) - {INDEX_SHARD_NAME}:
-                self._engines.pop(other).dispose()
-            engine = create_engine(
-                self.conn_string_for_shard(shard),
-                poolclass=QueuePool,
-                connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
-            )
-            listen(engine, "connect", _relax)
-            self._engines[shard] = engine
-        return self._engines[shard]
-
     def dispose(self) -> None:
         """Write what waits, and close what is open."""
         with self._db_lock:
             self._write_waiting()
-        for engine in self._engines.values():
-            engine.dispose()
         super().dispose()
 
 
@@ -235,8 +197,3 @@ def _without_grid(event: EventLogEntry) -> EventLogEntry:
         return event
     slim = event.get_dagster_event()._replace(event_specific_data=replace(planned, partitions_subset=None))
     return event._replace(dagster_event=slim)
-
-
-def _relax(connection: Any, _record: object) -> None:
-    # With a write-ahead log this survives the death of the process; a power cut may lose the last events, not the file.
-    connection.execute("PRAGMA synchronous=NORMAL")

@@ -91,11 +91,18 @@ class Receipts:
         return hashlib.sha256(self.path(asset, check, partition).read_bytes()).hexdigest()
 
     def state(
-        self, asset: AssetPath, check: str, partition: str, rules: Mapping[str, Any] | None = None
+        self,
+        asset: AssetPath,
+        check: str,
+        partition: str,
+        rules: Mapping[str, Any] | None = None,
+        *,
+        decided_before: bool = False,
     ) -> tuple[State, str]:
         """Return the gate's state for the partition as it is stored now, with the reason unless it passed.
 
-        With `rules`, a verdict that was found by others is stale.
+        With `rules`, a verdict that was found by others is stale. What was `decided_before` was decided on the bars of its
+        day: bars that are revised afterwards do not take it back.
         """
         receipt = self.read(asset, check, partition)
         where = f"{check} of {'/'.join(asset)} at {partition}"
@@ -109,6 +116,8 @@ class Receipts:
             ]
             return State.STALE, f"{where}: it was judged by other rules ({', '.join(changed)} changed since)"
         for name, digest in receipt.inputs.items():
+            if decided_before and name == BARS[0]:
+                continue
             if self.input_digest(name, partition) != digest:
                 return State.STALE, f"{where}: {name} changed after it was judged"
         if not receipt.passed:
@@ -124,11 +133,13 @@ class Receipts:
         path, wanted = tuple(asset.split("/")), other or partition
         return self.lake.digest(path, wanted) if self.lake.has(path, wanted) else "absent"
 
-    def refusal(self, gates: Sequence[Gate], partition: str, *, by_todays_rules: bool = False) -> str:
+    def refusal(
+        self, gates: Sequence[Gate], partition: str, *, by_todays_rules: bool = False, decided_before: bool = False
+    ) -> str:
         """Why the partition is not certified, or an empty string: what failed of the first asset that failed.
 
-        A decision is made by today's rules and asks for verdicts by the same; what was decided earlier stays certified
-        by the rules of its day.
+        A decision is made by today's rules and asks for verdicts by the same; what was decided before stays certified by
+        the rules, and on the bars, of its day.
 
         Raises
         ------
@@ -138,7 +149,7 @@ class Receipts:
         failed: dict[AssetPath, list[str]] = {}
         for gate in gates:
             rules = gate.rules if by_todays_rules else None
-            state, reason = self.state(gate.path, gate.check, partition, rules)
+            state, reason = self.state(gate.path, gate.check, partition, rules, decided_before=decided_before)
             if state in {State.ABSENT, State.STALE}:
                 name = "/".join(gate.path)
                 raise GateError(

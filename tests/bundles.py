@@ -90,9 +90,15 @@ class Bundle:
         records.remove(next(record for record in records if record["event"] == event and where(record)))
         self.write(records)
 
+    def again(self, event: str) -> None:
+        """Write the first record of an event twice."""
+        records = self.records
+        place = next(place for place, record in enumerate(records) if record["event"] == event)
+        self.write([*records[: place + 1], *records[place:]])
+
     def seal(self) -> None:
         """Write every hash of files and of the chain anew, and the count of records."""
-        records, newest, begin = self.records, "0" * 64, 0
+        records, begin = self.records, 0
         for seq, record in enumerate(records):
             if record["event"] == "begin":
                 begin = seq
@@ -101,6 +107,12 @@ class Bundle:
                 record |= {"bytes": len(content), "sha256": sha256(content).hexdigest()}
             if record["event"] == "end":
                 record["records"] = seq - begin + 1
+        self.chain(records)
+
+    def chain(self, records: list[Record]) -> None:
+        """Write a ledger of these records with a sound chain."""
+        newest = "0" * 64
+        for seq, record in enumerate(records):
             record |= {"seq": seq, "prev_hash": newest}
             record.pop("hash", None)
             newest = sha256(compact(record)).hexdigest()

@@ -73,7 +73,7 @@ def test_an_empty_ledger_has_the_genesis_hash_and_no_end() -> None:
     assert newest_hash("") == GENESIS
     assert read_ledger("") == []
     with pytest.raises(AuditError, match="expected an event `end`, found none"):
-        ending("")
+        ending([])
 
 
 def test_the_same_outcome_leaves_the_ledger_as_it_is() -> None:
@@ -98,8 +98,8 @@ def test_an_acceptance_that_comes_later_is_no_other_outcome() -> None:
     assert holds(accepted)
     assert extended(accepted, generation()) == accepted
     assert extended(accepted, generation(0.1, ACCEPTED)) == accepted
-    assert ending(accepted)["standing"] == "CERTIFIED"
-    assert newest_hash(accepted) == parsed(accepted)[-1]["hash"] != ending(accepted)["hash"]
+    assert ending(parsed(accepted))["standing"] == "CERTIFIED"
+    assert newest_hash(accepted) == parsed(accepted)[-1]["hash"] != ending(parsed(accepted))["hash"]
 
 
 def test_an_acceptance_that_the_ledger_lacks_follows_the_end() -> None:

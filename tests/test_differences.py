@@ -74,7 +74,9 @@ def test_the_sign_of_a_zero_is_a_difference() -> None:
 
 def test_a_row_more_or_less_is_counted() -> None:
     which = "first row 2 (engine skfolio, profile hrp)"
-    assert frame_difference(CELLS.head(2), CELLS) == f"1 of 2 rows, rebuilt 3 differ, {which}: rebuilt only"
+    assert (
+        frame_difference(CELLS.head(2), CELLS) == f"1 of 2 rows, rebuilt 3 differ (skfolio/hrp), {which}: rebuilt only"
+    )
     assert frame_difference(CELLS, CELLS.head(2)) == f"1 of 3 rows, rebuilt 2 differ (skfolio/hrp), {which}: found only"
 
 

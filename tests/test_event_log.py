@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 import random
 import signal
 import sqlite3
@@ -20,8 +19,9 @@ from dagster._record import replace
 from sqlalchemy.exc import OperationalError
 
 from assets.grid import GRID
-from resources import event_log
+from resources import event_log, pooled_sqlite
 from resources.event_log import PooledSqliteEventLog
+from tests.event_writers import write, write_and_die
 from tests.homes import KEYS, SHORT, TemporaryHome
 
 Entries = list[dg.EventLogEntry]
@@ -214,7 +214,7 @@ def test_no_more_events_wait_and_none_longer_than_they_may(
 def test_events_that_could_not_be_written_are_written_once_when_they_can_be(
     entries: Entries, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_log, "BUSY_SECONDS", 0)
+    monkeypatch.setattr(pooled_sqlite, "BUSY_SECONDS", 0)
     storage = PooledSqliteEventLog(str(folder))
     made = of_kind(entries, Type.ASSET_MATERIALIZATION, 4)
     for entry in made:
@@ -230,15 +230,11 @@ def test_events_that_could_not_be_written_are_written_once_when_they_can_be(
     assert len(contents(folder)["index event_logs"]) == len(made)
 
 
-def _write(folder: str, entries: Entries, run_id: str) -> None:
-    stored_by(PooledSqliteEventLog(folder), [entry._replace(run_id=run_id) for entry in entries])
-
-
 def test_processes_that_write_at_once_lose_nothing(entries: Entries, folder: Path) -> None:
     PooledSqliteEventLog(str(folder)).dispose()
     runs = [f"{OTHER_RUN[:-1]}{number}" for number in range(2)]
     context = multiprocessing.get_context("forkserver")
-    writers = [context.Process(target=_write, args=(str(folder), entries, run_id)) for run_id in runs]
+    writers = [context.Process(target=write, args=(str(folder), entries, run_id)) for run_id in runs]
     for writer in writers:
         writer.start()
     for writer in writers:
@@ -254,17 +250,10 @@ def test_processes_that_write_at_once_lose_nothing(entries: Entries, folder: Pat
     assert set(verdicts) == set(runs)
 
 
-def _write_and_die(folder: str, entries: Entries) -> None:
-    storage = PooledSqliteEventLog(folder)
-    for entry in entries:
-        storage.store_event(entry)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def test_a_process_that_is_killed_takes_along_only_what_a_step_said_last(entries: Entries, folder: Path) -> None:
     said = _upto_the_middle_of_a_step(entries)
     context = multiprocessing.get_context("forkserver")
-    writer = context.Process(target=_write_and_die, args=(str(folder), said))
+    writer = context.Process(target=write_and_die, args=(str(folder), said))
     writer.start()
     writer.join()
     assert writer.exitcode == -signal.SIGKILL

@@ -102,6 +102,14 @@ def test_a_write_that_fails_leaves_the_old_bundle(runs: Runs) -> None:
     assert names(runs) == ["a_sleeve-20231201"]
 
 
+def test_a_write_that_fails_after_another_was_killed_loses_nothing_either(runs: Runs) -> None:
+    runs.write(NAME, AT, OLD)
+    runs.path(NAME, AT).rename(runs.root / ".a_sleeve-20231201.old")
+    with pytest.raises(OSError, match="directory"):
+        runs.write(NAME, AT, {**NEW, "data": b"a file where a folder is needed"})
+    assert runs.read(NAME, AT) == OLD
+
+
 def test_bundles_of_other_days_and_names_are_left_alone(runs: Runs) -> None:
     runs.write(NAME, date(2023, 12, 11), OLD)
     runs.write("another", AT, OLD)

@@ -3,7 +3,7 @@
 import json
 import random
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from assets.audit_facts import AuditFacts
+from assets.audit_facts import meta_facts, sleeve_facts
+from assets.audit_sources import AuditSources, Versions
 from assets.gates import meta_gates, sleeve_gates
 from resources.store import Store
 from sleevegraph.audit import contract
@@ -22,10 +23,10 @@ from sleevegraph.audit.ledger import extended
 from sleevegraph.audit.meta_bundle import meta_files, meta_records
 from sleevegraph.audit.sleeve_bundle import sleeve_files, sleeve_records
 from sleevegraph.audit.verification import GUARANTEES, Guarantee, verify
-from sleevegraph.manifest import RiskRules, SleeveProfile
+from sleevegraph.manifest import Manifest, MetaProfile, RiskRules, SleeveProfile
 from sleevegraph.risk_weights import books, risk_weights
 from tests.bundles import LEDGER, MANIFEST, OPTIMISED, REPORT, Bundle
-from tests.homes import LONG, META, SHORT, small_definitions, small_manifest
+from tests.homes import KEYS, LONG, META, NESTED, SHORT, TemporaryHome, checks_of, small_definitions, small_manifest
 from tests.planted_audits import AT, FALLEN, META_RUN, NESTED_RUN, SEALED, SLEEVE, UNSEALED, Planted
 
 SEALS = {"hashes", "chain"}
@@ -42,12 +43,28 @@ def runs(home_root: Path) -> Path:
     return home_root / "runs"
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What the bundles of one rebalance were made from."""
+
+    store: Store
+    versions: Versions
+
+    def sleeve(self, sleeve: SleeveProfile, at: date) -> SleeveFacts:
+        alone = Manifest(market=small_manifest().market, sleeves=(sleeve,), metas=())
+        return sleeve_facts(AuditSources(self.store, alone, self.versions, [at]), at)
+
+    def meta(self, meta: MetaProfile, at: date) -> MetaFacts:
+        tree = small_manifest().model_copy(update={"metas": (meta,)})
+        return meta_facts(AuditSources(self.store, tree, self.versions, [at]), at)
+
+
 @pytest.fixture(scope="session")
-def facts(home_root: Path) -> AuditFacts:
+def facts(home_root: Path) -> Facts:
     """What the bundles of one rebalance were made from."""
     graph = small_definitions().resolve_asset_graph()
     versions = {tuple(key.path): str(graph.get(key).code_version) for key in graph.get_all_asset_keys()}
-    return AuditFacts(Store(home=str(home_root)), small_manifest(), versions, [date.fromisoformat(AT)])
+    return Facts(Store(home=str(home_root)), versions)
 
 
 def sleeve_named(name: str) -> SleeveProfile:
@@ -94,6 +111,7 @@ def test_a_planted_defect_is_named_by_its_file_and_guarantee(runs: Path, planted
         bundle.seal()
     failed = bundle.failed()
     assert (planted.file, planted.guarantee) in failed
+    assert planted.says in of(bundle.verify(), planted.guarantee).text
     if planted.sealed and planted.guarantee not in {*SEALS, "schema"}:
         assert SEALS.isdisjoint(name for _, name in failed), "the seal is sound, so something else has to see it"
 
@@ -210,7 +228,7 @@ def test_required_checks_are_those_that_gate_the_graph() -> None:
         assert not {check for (_, check), blocking in asked.items() if blocking} & set(standing.WARNING_CHECKS)
 
 
-def test_a_blocked_sleeve_shows_no_weights_and_holds(facts: AuditFacts) -> None:
+def test_a_blocked_sleeve_shows_no_weights_and_holds(facts: Facts) -> None:
     made = blocked(facts.sleeve(sleeve_named(SHORT), date.fromisoformat(AT)))
     files = bundle_of(made)
     assert failures(verify(files)) == []
@@ -219,7 +237,7 @@ def test_a_blocked_sleeve_shows_no_weights_and_holds(facts: AuditFacts) -> None:
     assert ("sign_test", OPTIMISED) in {(g.name, g.file) for g in failures(verify(smuggled))}
 
 
-def test_a_blocked_meta_shows_no_book_and_holds(facts: AuditFacts) -> None:
+def test_a_blocked_meta_shows_no_book_and_holds(facts: Facts) -> None:
     meta = next(meta for meta in small_manifest().metas if meta.name == META)
     made = blocked(facts.meta(meta, date.fromisoformat(AT)))
     files = bundle_of(made)
@@ -229,6 +247,29 @@ def test_a_blocked_meta_shows_no_book_and_holds(facts: AuditFacts) -> None:
         (g.name, g.file) for g in failures(verify({**files, **{f: book[f] for f in book if f.startswith("data/")}}))
     }
     assert {("children", "data/cluster_tree.json"), ("flattening", "data/flattened.json")} <= named
+
+
+def test_a_sleeve_that_is_blocked_and_the_metas_that_hold_its_weights_hold_every_guarantee(home: TemporaryHome) -> None:
+    weights, metas = (SHORT, "risk_weights"), (META, NESTED)
+    stages = [(SHORT, stage) for stage in ("track_record", "sleeve_metrics")]
+    stages += [
+        (m, stage)
+        for m in metas
+        for stage in ("meta_weights", "meta_track_record", "flattened_weights", "meta_metrics")
+    ]
+    checks = [(path, check) for path, check in checks_of(home.defs) if path in stages]
+    first = pl.int_range(pl.len()) == 0
+    home.plant(weights, KEYS[1], *(pl.when(first).then(-0.5).otherwise(c).alias(c) for c in ("weight", "net")))
+    assert home.run(KEYS[1], checks=[(weights, "directional_sign_test"), (weights, "weight_sanity")]).success
+    audits = [(name, "audit_bundle") for name in (SHORT, *metas)]
+    assert home.run(*KEYS[1:], assets=[*stages, *audits], checks=checks).success
+    found = {folder.name: Bundle(folder).verify() for folder in (home.root / "runs").iterdir()}
+    assert {name: failures(guarantees) for name, guarantees in found.items() if failures(guarantees)} == {}
+    sleeve, meta = (found[f"{name}-20220219"] for name in (SHORT, META))
+    assert of(sleeve, "certificate").text.startswith("BLOCKED")
+    assert of(sleeve, "sign_test").text.startswith("BLOCKED: the weights that were refused are not here; ")
+    assert of(meta, "certificate").text.startswith("DEGRADED")
+    assert of(meta, "chain").text.endswith("generations: 2")
 
 
 def risky(facts: SleeveFacts, previous: Any = None, **risk: Any) -> SleeveFacts:
@@ -243,7 +284,7 @@ def risky(facts: SleeveFacts, previous: Any = None, **risk: Any) -> SleeveFacts:
     )
 
 
-def test_a_cluster_cap_is_solved_again_and_judged_by_the_clusters_of_the_bundle(facts: AuditFacts) -> None:
+def test_a_cluster_cap_is_solved_again_and_judged_by_the_clusters_of_the_bundle(facts: Facts) -> None:
     made = risky(facts.sleeve(sleeve_named(SHORT), date.fromisoformat(AT)), max_cluster_weight=0.3)
     limits = made.weights.filter(pl.col("profile") == "hrp")["cluster_limit"]
     assert limits[0] is not None
@@ -253,7 +294,7 @@ def test_a_cluster_cap_is_solved_again_and_judged_by_the_clusters_of_the_bundle(
     assert {g.name for g in failures(verify(loose))} == {"weight_sanity"}
 
 
-def test_weights_bound_by_a_turnover_limit_are_said_not_to_be_solved_again(facts: AuditFacts) -> None:
+def test_weights_bound_by_a_turnover_limit_are_said_not_to_be_solved_again(facts: Facts) -> None:
     asked = facts.sleeve(sleeve_named(SHORT), date.fromisoformat(AT))
     symbol = asked.winners.filter("winner")["symbol"][0]
     before = {cell: {symbol: 1.0} for cell in books(asked.weights)}
@@ -265,7 +306,7 @@ def test_weights_bound_by_a_turnover_limit_are_said_not_to_be_solved_again(facts
     assert of(free, "solves").text == "8 cells solved again"
 
 
-def test_cells_of_another_engine_are_said_not_to_be_solved_again(facts: AuditFacts) -> None:
+def test_cells_of_another_engine_are_said_not_to_be_solved_again(facts: Facts) -> None:
     asked = facts.sleeve(sleeve_named(SHORT), date.fromisoformat(AT))
     other = pl.concat([asked.cells, asked.cells.with_columns(engine=pl.lit("skfolio"))])
     made = risky(replace(asked, cells=other), engines=("native", "skfolio"), engine_of_record="skfolio")

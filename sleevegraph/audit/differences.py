@@ -1,6 +1,7 @@
 """Where two values, frames or files first differ, to the bit, in words for a person."""
 
 import json
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from itertools import zip_longest
 from typing import Any
@@ -44,7 +45,8 @@ def frame_difference(recorded: pl.DataFrame, rebuilt: pl.DataFrame) -> str:
     if not differing:
         return ""
     counts = f"{recorded.height} rows" + (f", rebuilt {rebuilt.height}" if recorded.height != rebuilt.height else "")
-    text = f"{len(differing)} of {counts} differ{_cells(recorded, differing)}, first row {differing[0]}"
+    cells = _cells([_row(frame, number) for number in differing for frame in (recorded, rebuilt)])
+    text = f"{len(differing)} of {counts} differ{cells}, first row {differing[0]}"
     row, other = (_row(frame, differing[0]) for frame in (recorded, rebuilt))
     column = next((name for name in row if name in other and not _same(row[name], other[name])), "")
     which = ", ".join(f"{name} {(row or other)[name]}" for name in NAMING if name in (row or other) and name != column)
@@ -92,15 +94,13 @@ def _byte_difference(recorded: bytes, rebuilt: bytes) -> str:
     return f"byte {first} (line {line}): found {_excerpt(recorded, first)}, rebuilt {_excerpt(rebuilt, first)}"
 
 
-def _cells(recorded: pl.DataFrame, differing: list[int]) -> str:
-    """Engine and risk profile of the rows that differ, of frames that have both."""
-    if not {"engine", "profile"} <= set(recorded.columns):
-        return ""
-    rows = [n for n in differing if n < recorded.height]
-    cells = recorded[rows].select("engine", "profile").unique(maintain_order=True).rows()
-    names = [f"{engine}/{profile}" for engine, profile in cells]
+def _cells(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Engine and risk profile of rows, where they have both."""
+    names = list(
+        dict.fromkeys(f"{row['engine']}/{row['profile']}" for row in rows if {"engine", "profile"} <= row.keys())
+    )
     more = f" and {len(names) - SHOWN_CELLS} more" if len(names) > SHOWN_CELLS else ""
-    return f" ({', '.join(names[:SHOWN_CELLS])}{more})"
+    return f" ({', '.join(names[:SHOWN_CELLS])}{more})" if names else ""
 
 
 def _row(frame: pl.DataFrame, number: int) -> dict[str, Any]:

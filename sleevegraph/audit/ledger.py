@@ -98,14 +98,12 @@ def current(records: Sequence[Record]) -> list[Record]:
     return list(records[begins[-1] :]) if begins else []
 
 
-def ending(text: str) -> Record:
-    """The newest `end`: how the portfolio stands; AuditError without one."""
-    lines = text.splitlines()
-    for number in range(len(lines), 0, -1):
-        record = _record(lines[number - 1], number)
+def ending(records: Sequence[Record]) -> Record:
+    """The newest `end`, which says how the portfolio stands; AuditError without one."""
+    for record in reversed(records):
         if record["event"] == "end":
             return record
-    raise AuditError(f"audit.jsonl: expected an event `end`, found none in {len(lines)} lines; make the bundle again")
+    raise AuditError(f"audit.jsonl: expected an event `end`, found none in {len(records)} lines; make the bundle again")
 
 
 def _record(line: str, number: int) -> Record:

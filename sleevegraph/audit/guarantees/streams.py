@@ -39,14 +39,12 @@ def matrices(evidence: Evidence) -> Verdict:
     raw, synthetic, atoms = evidence.frame(RAW), evidence.frame(SYNTHETIC), atoms_of(evidence)
     days = _days(evidence) if atoms else []
     failures = [
-        *(Failure(LEDGER, text) for text in _atoms(evidence, atoms)),
+        *(Failure(LEDGER, text) for text in (*_ahead(days, evidence.at), *_atoms(evidence, atoms))),
         *_columns(RAW, raw, [atom.symbol for atom in atoms]),
         *_columns(SYNTHETIC, synthetic, [atom.id for atom in atoms]),
         *_rows(RAW, raw, days),
         *_rows(SYNTHETIC, synthetic, days),
     ]
-    if days and days[-1] >= evidence.at:
-        failures.append(Failure(LEDGER, f"bars: expected days before {evidence.at}, found some up to {days[-1]}"))
     return verdict(f"{len(atoms)} atoms on {len(days)} days before {evidence.at}", failures)
 
 
@@ -85,6 +83,11 @@ def _days(evidence: Evidence) -> list[date]:
     first, count = date.fromisoformat(bars.first), len(bars.days) // DIGITS
     length = min(sleeve_of(evidence).selection.train_days, count)
     return [first + timedelta(days=day) for day in range(count - length, count)]
+
+
+def _ahead(days: Sequence[date], at: date) -> Iterator[str]:
+    if days and days[-1] >= at:
+        yield f"bars: expected days before {at}, found some up to {days[-1]}"
 
 
 def _rows(file: str, frame: pl.DataFrame, days: Sequence[date]) -> Iterator[Failure]:
