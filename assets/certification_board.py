@@ -9,6 +9,7 @@ import dagster as dg
 import polars as pl
 
 from assets.audit_facts import AUDIT
+from assets.bundle_listing import changed_files
 from assets.gates import audit_gates
 from assets.keys import key, stage
 from assets.metadata import markdown_table
@@ -76,7 +77,8 @@ def _row(store: Store, name: str, kind: str, at: date) -> dict[str, object]:
         )
     checks = [record for record in records if record["event"] == "check"]
     end = next(record for record in records if record["event"] == "end")
-    unproven = store.receipts.refusal(audit_gates(name), str(at))
+    changed = changed_files(store, stage(name, AUDIT), at)
+    unproven = store.receipts.refusal(audit_gates(name), str(at)) or "; ".join(f"{file}: changed" for file in changed)
     return {
         "portfolio": name,
         "kind": kind,

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from assets.bundle_listing import changed_files
+from assets.gates import AUDIT_CHECK
 from resources.acceptances import Acceptance
 from resources.receipts import Gate, Receipt, State
 from resources.store import Store
@@ -40,6 +42,10 @@ def gate_state(store: Store, gate: Gate, partition: str) -> GateState:
         return GateState(gate, partition, State.ABSENT, f"{'/'.join(gate.path)} {partition} is not stored", None)
     receipt = store.receipts.read(gate.path, gate.check, partition)
     state, reason = store.receipts.state(gate.path, gate.check, partition)
+    if state is State.PASSED and gate.check == AUDIT_CHECK:
+        changed = changed_files(store, gate.path, date.fromisoformat(partition))
+        if changed:
+            return GateState(gate, partition, State.STALE, f"{', '.join(changed)} changed after it was judged", receipt)
     if state is not State.PASSED or receipt is None or not receipt.findings:
         return GateState(gate, partition, state, reason, receipt)
     accepted = acceptance_of(store, gate, partition)

@@ -6,7 +6,7 @@ from resources.receipts import Gate
 from sleevegraph.manifest import Manifest, MarketProfile, MetaProfile, SleeveProfile
 from sleevegraph.meta_book import subtree
 
-CONSERVATION, SIGN_TEST = "conservation", "directional_sign_test"
+CONSERVATION, SIGN_TEST, AUDIT_CHECK = "conservation", "directional_sign_test", "audit_verified"
 
 
 def bars_gates(market: MarketProfile) -> list[Gate]:
@@ -84,7 +84,7 @@ def meta_gates(meta: MetaProfile, manifest: Manifest) -> list[Gate]:
 
 def audit_gates(portfolio: str) -> list[Gate]:
     """Of an audit bundle, before a certificate of it may stand on the board."""
-    return [Gate(stage(portfolio, "audit_bundle"), "audit_verified")]
+    return [Gate(stage(portfolio, "audit_bundle"), AUDIT_CHECK)]
 
 
 def gates_of(portfolio: str, manifest: Manifest) -> list[Gate]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
+from functools import cache
 
 import dagster as dg
 import polars as pl
@@ -10,7 +11,7 @@ from assets.gates import record_gates
 from assets.grid import reaching_back
 from assets.keys import key, stage
 from assets.metadata import markdown_table
-from assets.partitioned import Compute, Metadata, Partition, grid_asset, rules_of
+from assets.partitioned import Compute, Metadata, Partition, blocked, grid_asset, rules_of
 from resources.lake import BARS, AssetPath, Lake
 from resources.receipts import Gate
 from resources.store import Store
@@ -45,7 +46,12 @@ def _metrics_asset(
         stored = _partitions(store.lake, path, max(days))
         benchmark = _benchmark(store.lake, market.benchmark_symbols, max(days))
 
+        vouched = cache(lambda partition: store.receipts.refusal([gate], partition))
+
         def compute(at: date) -> Partition:
+            refusal = next((text for partition in stored if partition < str(at) and (text := vouched(partition))), "")
+            if refusal:
+                return blocked(refusal)
             record = pl.concat(rows for partition, rows in stored.items() if partition <= str(at))
             frame = metrics(record, benchmark, at)
             missing = sorted(set(market.benchmark_symbols) - set(frame["series"]))

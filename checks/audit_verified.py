@@ -1,15 +1,14 @@
 """Guarantee: a bundle proves what it says, from its own files, and is the one that the lake lists."""
 
 from datetime import date
-from hashlib import sha256
 
 import dagster as dg
 
+from assets.bundle_listing import changed_files
 from assets.gates import audit_gates
 from checks.partitioned import Judge, Judgement, partition_check
 from resources.bundle_files import Neighbourhood, read_bundle
 from resources.store import Store
-from sleevegraph.audit.layout import LEDGER
 from sleevegraph.audit.verification import verify
 from sleevegraph.findings import Finding
 
@@ -29,9 +28,7 @@ def audit_verified_check(portfolio: str) -> dg.AssetChecksDefinition:
             findings = [
                 Finding("ERROR", one.name.upper(), "", f"{one.file}: {one.text}") for one in judged if not one.ok
             ]
-            listed = dict(store.lake.read(gate.path, key).select("file", "sha256").iter_rows())
-            # The ledger grows when a warning is accepted; that it is still the same one is for chain and anchor to say.
-            changed = [f for f, digest in listed.items() if f != LEDGER and _digest(found.files, f) != digest]
+            changed = changed_files(store, gate.path, date.fromisoformat(key))
             findings += [
                 Finding("ERROR", "LISTING", "", f"{file}: is not the file that the lake lists") for file in changed
             ]
@@ -44,7 +41,3 @@ def audit_verified_check(portfolio: str) -> dg.AssetChecksDefinition:
         prepare,
         description="Chain, hashes, sign test, weights, flattening, conservation and certificate, from the bundle alone.",
     )
-
-
-def _digest(files: dict[str, bytes], name: str) -> str:
-    return sha256(files.get(name, b"")).hexdigest()

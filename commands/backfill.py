@@ -60,8 +60,9 @@ def backfill(
         quiet_run(defs, "rebalance", assets, instance, console, partitions=(str(keys[0]), str(keys[-1])))
         quiet_run(defs, "ingest", ["warehouse"], instance, console)
     seconds = time.monotonic() - began
-    blocked = _say_held_over(home, keys)
-    text = f"{len(keys)} rebalances from {keys[0]} to {keys[-1]} in {seconds:.1f} s under {home.root}"
+    blocked = 0 if assets else _say_held_over(home, keys)
+    made = f"{', '.join(assets)}: " if assets else ""
+    text = f"{made}{len(keys)} rebalances from {keys[0]} to {keys[-1]} in {seconds:.1f} s under {home.root}"
     text += f", {blocked} of them with weights held over" if blocked else ""
     click.echo(f"{text} ({warning_of(home)})" if warning_of(home) else text)
 

@@ -79,12 +79,17 @@ class Receipts:
         write_atomically(path, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
 
     def read(self, asset: AssetPath, check: str, partition: str) -> Receipt | None:
-        """Return a stored receipt, or None; one that cannot be read counts as none."""
+        """Return a stored receipt, or None; one that cannot be read, or is of something else, counts as none."""
         path = self.path(asset, check, partition)
         try:
-            return Receipt(**json.loads(path.read_text(encoding="utf-8")))
+            receipt = Receipt(**json.loads(path.read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, TypeError):
             return None
+        named = (receipt.asset, receipt.check, receipt.partition) == ("/".join(asset), check, partition)
+        typed = isinstance(receipt.findings, list) and all(
+            isinstance(part, dict) for part in (receipt.inputs, receipt.rules, receipt.figures)
+        )
+        return receipt if named and typed else None
 
     def fingerprint(self, asset: AssetPath, check: str, partition: str) -> str:
         """SHA-256 of a stored receipt."""

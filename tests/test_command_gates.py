@@ -10,7 +10,7 @@ from click.testing import Result
 from assets.gates import all_gates
 from profiles.load import load_manifest
 from resources.lake import AssetPath
-from sleevegraph.audit.layout import LEDGER
+from sleevegraph.audit.layout import LEDGER, REPORT
 from tests.command_homes import BLOCKED, CERTIFIED, KEYS, finished_home, own_copy, refused, sleevegraph, store_of
 
 META, SHORT = "meta_fractal", "binance_spot_rating_all_short"
@@ -105,6 +105,30 @@ def test_an_absent_a_stale_and_an_unreadable_verdict_block(own: Path) -> None:
         "yes",
         "the partition changed after it was judged",
     )
+
+
+def test_a_bundle_that_was_edited_after_its_verdict_blocks(own: Path) -> None:
+    report = own / "runs" / f"{SHORT}-{CERTIFIED.replace('-', '')}" / REPORT
+    report.write_bytes(report.read_bytes() + b" ")
+    result = gates(own)
+    assert result.exit_code == 1
+    assert states(result)[f"{SHORT}/audit_bundle", "audit_verified"] == (
+        "STALE",
+        "yes",
+        f"{REPORT} changed after it was judged",
+    )
+
+
+@pytest.mark.parametrize("inputs", ["null", "[]", '"x"'])
+def test_a_receipt_of_the_wrong_shape_or_of_something_else_counts_as_none(own: Path, inputs: str) -> None:
+    receipts = store_of(own).receipts
+    receipt = receipts.path(CELLS, "solver_failure_rate", CERTIFIED)
+    receipt.write_text(json.dumps(json.loads(receipt.read_text()) | {"inputs": json.loads(inputs)}))
+    other = receipts.path(WEIGHTS, "weight_sanity", KEYS[1])
+    receipts.path(WEIGHTS, "weight_sanity", CERTIFIED).write_bytes(other.read_bytes())
+    found = states(gates(own))
+    assert found["/".join(CELLS), "solver_failure_rate"][0] == "ABSENT"
+    assert found["/".join(WEIGHTS), "weight_sanity"][0] == "ABSENT"
 
 
 def test_a_warning_check_without_a_verdict_blocks_nobody(own: Path) -> None:
