@@ -10,7 +10,7 @@ import dagster as dg
 import polars as pl
 from rich.console import Console
 
-from assets.audit_facts import AUDIT
+from assets.audit_sources import AUDIT, AuditSources
 from commands.home import prepared
 from commands.progress import quiet_run
 from resources.acceptances import Acceptance
@@ -19,7 +19,6 @@ from resources.lake import BARS, AssetPath, Lake
 from resources.scratch_home import scratch_home
 from resources.solver_pool import warm_up
 from resources.store import Store
-from sleevegraph.audit.bars_days import day_digests
 from sleevegraph.audit.claim import Claim
 from sleevegraph.audit.ledger import Record, current, read_ledger
 from sleevegraph.audit.replay import Comparison, Rebuilt, compared, compared_bars, compared_inputs, other_environment
@@ -31,23 +30,22 @@ def replayed(home: Home, claim: Claim, console: Console) -> tuple[list[Compariso
 
     What it rests on is compared first; where that has changed, nothing is computed.
     """
-    lake = Lake(home.lake)
-    inputs = compared_lake(lake, claim)
+    store = Store(home=str(home.root))
+    inputs = compared_lake(store, claim)
     if any(one.difference for one in inputs):
         return inputs, ""
     with rebuilding(home, claim, console) as made:
-        found = rebuilt(lake, made, claim)
+        found = rebuilt(store.lake, made, claim)
         return [*inputs, *compared(claim, found)], other_environment(claim, found.records)
 
 
-def compared_lake(lake: Lake, claim: Claim) -> list[Comparison]:
+def compared_lake(store: Store, claim: Claim) -> list[Comparison]:
     """Compare bars and earlier partitions with those that a claim rests on; bars that differ come alone."""
-    first, days = day_digests(lake.bars_before(claim.at))
-    bars = compared_bars(claim, lake.bars_digest(claim.at), first, days)
+    bars = compared_bars(claim, AuditSources(store, claim.manifest, {}, [claim.at]).bars(claim.at))
     if bars.difference:
         return [bars]
     used = {(asset, partition) for asset, partition, _ in claim.earlier()}
-    stored = {(asset, partition): lake.digest(_path(asset), partition) for asset, partition in sorted(used)}
+    stored = {(asset, partition): store.lake.digest(_path(asset), partition) for asset, partition in sorted(used)}
     return [bars, *compared_inputs(claim, stored)]
 
 

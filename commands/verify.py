@@ -30,10 +30,9 @@ def verify(paths: Sequence[Path]) -> None:
     except (ConfigurationError, OSError) as error:
         raise click.ClickException(" ".join(str(error).split())) from error
     failed = 0
-    beside: dict[Path, Neighbourhood] = {}
+    beside = {folder: Neighbourhood(folder) for folder in dict.fromkeys(bundle.parent for bundle in bundles)}
     for bundle in bundles:
-        hood = beside.setdefault(bundle.parent, Neighbourhood(bundle.parent))
-        guarantees = _guarantees(bundle, hood)
+        guarantees = _guarantees(bundle, beside[bundle.parent])
         wrong = not all(guarantee.ok for guarantee in guarantees)
         failed += wrong
         if wrong and not single:
@@ -87,10 +86,11 @@ def _home_note(folder: Path) -> str:
     if folder.name != RUNS:
         return ""
     home = Home(folder.parent.resolve())
-    without = "" if home.lake.is_dir() else "; no lake is beside the bundles, so nothing can be replayed"
+    without = ""
     try:
+        without = "" if home.lake.is_dir() else "; no lake is beside the bundles, so nothing can be replayed"
         made, now = recorded_origin(home), place_of(home)
-    except ConfigurationError as error:
+    except (ConfigurationError, OSError) as error:
         return f"{error}; nothing in a bundle depends on it{without}"
     if made == now and not without:
         return ""

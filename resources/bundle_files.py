@@ -4,6 +4,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -80,9 +81,11 @@ class Neighbourhood:
     """The ledgers beside a bundle: those that name its ledger, or that its ledger names."""
 
     def __init__(self, folder: Path) -> None:
-        """Look once at which bundles lie in `folder`."""
+        """Look once at which bundles lie in `folder`; in one that may not be looked into, none do."""
         self.folder = folder
-        self.names = [child.name for child in bundles_in(folder)]
+        self.names: list[str] = []
+        with suppress(OSError):
+            self.names = [child.name for child in bundles_in(folder)]
         self._ledger = lru_cache(maxsize=64)(self._read)
 
     def of(self, name: str) -> dict[str, bytes]:

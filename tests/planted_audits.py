@@ -255,6 +255,15 @@ UNSEALED = (
     Planted("no ledger", SLEEVE, lambda b: b.files.pop(LEDGER), LEDGER, "schema", sealed=False),
     Planted("no report", META_RUN, lambda b: b.files.pop(REPORT), REPORT, "schema", sealed=False),
     Planted(
+        "no report, which its record misses",
+        META_RUN,
+        lambda b: b.files.pop(REPORT),
+        REPORT,
+        "hashes",
+        sealed=False,
+        says="found no file",
+    ),
+    Planted(
         "one file too many", SLEEVE, lambda b: b.files.update({"data/x.csv": b""}), "data/x.csv", "schema", sealed=False
     ),
     Planted(
@@ -1241,5 +1250,37 @@ SEALED = (
         FLATTENED,
         "flattening",
         says="found SHORT",
+    ),
+    Planted(
+        "a physical weight that is not its net",
+        SLEEVE,
+        weight(PHYSICAL, 0, by("Weight", 1e-3)),
+        PHYSICAL,
+        "flattening",
+        says="with Weight = |Net_Weight|",
+    ),
+    Planted(
+        "another cluster of a symbol",
+        SLEEVE,
+        weight(PHYSICAL, 3, by("Cluster_ID", 1)),
+        PHYSICAL,
+        "flattening",
+        says="Cluster_ID: expected",
+    ),
+    Planted(
+        "assets of a cell in cash",
+        IN_CASH,
+        lambda b: b.ledger("cell", to("assets", 1)),
+        LEDGER,
+        "weight_sanity",
+        says="assets: expected none of a cell that is rejected",
+    ),
+    Planted(
+        "weights of a cell that was rejected",
+        SLEEVE,
+        lambda b: b.ledger("cell", lambda r: r.update(status="rejected", reason="planted", assets=0, cap=None)),
+        OPTIMISED,
+        "weight_sanity",
+        says="expected no assets of a cell that is rejected",
     ),
 )

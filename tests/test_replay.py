@@ -87,8 +87,7 @@ def bundle_of(home: TemporaryHome, portfolio: str) -> Bundle:
 def compare(home: TemporaryHome, run: str, made: Store, *changed: Bundle) -> list[Comparison]:
     """Compare a bundle with what was computed again."""
     claim = claim_of(home.root, run, *changed)
-    lake = home.store.lake
-    return [*compared_lake(lake, claim), *compared(claim, rebuilt(lake, made, claim))]
+    return [*compared_lake(home.store, claim), *compared(claim, rebuilt(home.store.lake, made, claim))]
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -214,8 +213,7 @@ def test_another_environment_is_told_and_is_no_difference(still: TemporaryHome, 
 
 def test_of_several_changed_days_the_first_is_named_and_days_of_the_rebalance_do_not_count(home: TemporaryHome) -> None:
     changed_bars(home, date(2022, 2, 20), date(2022, 2, 28), date(2022, 3, 1), date(2022, 3, 2))
-    lake = home.store.lake
-    found = [compared_lake(lake, claim_of(home.root, run_of(META, key)))[0].difference for key in KEYS]
+    found = [compared_lake(home.store, claim_of(home.root, run_of(META, key)))[0].difference for key in KEYS]
     assert found == [
         "",
         "",
@@ -226,7 +224,7 @@ def test_of_several_changed_days_the_first_is_named_and_days_of_the_rebalance_do
 
 def test_bars_that_are_gone_are_named_from_their_first_day(home: TemporaryHome) -> None:
     home.store.lake.path(("daily_bars",), "2022-02").unlink()
-    found = compared_lake(home.store.lake, claim_of(home.root, run_of(SHORT)))
+    found = compared_lake(home.store, claim_of(home.root, run_of(SHORT)))
     assert [one.difference for one in found] == ["first on 2022-02-01 (28 of 424 days differ)"]
 
 

@@ -71,12 +71,16 @@ def sleeve_named(name: str) -> SleeveProfile:
     return next(sleeve for sleeve in small_manifest().sleeves if sleeve.name == name)
 
 
+def page(facts: SleeveFacts | MetaFacts) -> bytes:
+    return f"<html>{facts.name} at {facts.at}</html>\n".encode()
+
+
 def bundle_of(facts: SleeveFacts | MetaFacts) -> dict[str, bytes]:
-    """A bundle as the asset makes it, with a page that says nothing."""
+    """A bundle as the asset makes it, with a page that says whose it is."""
     if isinstance(facts, SleeveFacts):
-        files = {**sleeve_files(facts), REPORT: b"<html></html>\n"}
+        files = {**sleeve_files(facts), REPORT: page(facts)}
         return {**files, LEDGER: extended("", sleeve_records(facts, files)).encode()}
-    files = {**meta_files(facts), REPORT: b"<html></html>\n"}
+    files = {**meta_files(facts), REPORT: page(facts)}
     return {**files, LEDGER: extended("", meta_records(facts, files)).encode()}
 
 
@@ -155,16 +159,17 @@ def test_anchors_say_how_many_were_compared_and_which_ledgers_are_not_there(runs
 
 
 def test_an_acceptance_that_was_taken_out_is_missed_by_who_followed_it(runs: Path) -> None:
+    bundle = Bundle(runs / f"{LONG}-20220301")
+    warned = next(r for r in bundle.records if r["event"] == "check" and r["check"] == "profile_convergence")
     accepted = {
-        "event": "acceptance", "asset": f"{SHORT}/solver_cells", "check": "profile_convergence", "partition": AT,
-        "receipt": "0" * 64, "findings": ["WARN X: planted"], "because": "it is planted", "by": "tests",
+        "event": "acceptance", "asset": f"{LONG}/solver_cells", "check": "profile_convergence", "partition": AT,
+        "receipt": "0" * 64, "findings": warned["findings"], "because": "it is planted", "by": "tests",
         "on": "2022-03-02T00:00:00+00:00",
     }  # fmt: skip
-    bundle = Bundle(runs / SLEEVE)
     bundle.write([*bundle.records, accepted])
     bundle.seal()
     assert bundle.failed() == []
-    follower = Bundle(runs / f"{SHORT}-20220311")
+    follower = Bundle(runs / f"{LONG}-20220311")
     follower.ledger("begin", lambda record: record["previous"].update(hash=bundle.records[-1]["hash"]))
     follower.seal()
     bundle.neighbours[follower.name] = follower.files[LEDGER]
@@ -278,7 +283,11 @@ def risky(facts: SleeveFacts, previous: Any = None, **risk: Any) -> SleeveFacts:
     sleeve = facts.sleeve.model_copy(update={"risk": rules})
     held = facts.winners.filter("winner")
     weights = risk_weights(facts.cells, sleeve, dict(held.select("symbol", "cluster").iter_rows()), previous)
-    checks = [replace(check, rules={}) for check in facts.checks]
+    written = rules.model_dump(mode="json")
+    checks = [
+        replace(check, rules={key: written.get(key, value) for key, value in check.rules.items()})
+        for check in facts.checks
+    ]
     return replace(
         facts, manifest=facts.manifest.model_copy(update={"sleeves": (sleeve,)}), weights=weights, checks=checks
     )
@@ -306,13 +315,46 @@ def test_weights_bound_by_a_turnover_limit_are_said_not_to_be_solved_again(facts
     assert of(free, "solves").text == "8 cells solved again"
 
 
-def test_cells_of_another_engine_are_said_not_to_be_solved_again(facts: Facts) -> None:
+def by_another_engine(facts: Facts) -> SleeveFacts:
+    """A sleeve whose engine of record is another one, with the same answers."""
     asked = facts.sleeve(sleeve_named(SHORT), date.fromisoformat(AT))
     other = pl.concat([asked.cells, asked.cells.with_columns(engine=pl.lit("skfolio"))])
-    made = risky(replace(asked, cells=other), engines=("native", "skfolio"), engine_of_record="skfolio")
-    found = verify(bundle_of(made))
+    stages = [
+        replace(stage, rows=other.height) if stage.asset.endswith("/solver_cells") else stage for stage in asked.stages
+    ]
+    made = replace(asked, cells=other, stages=stages)
+    return risky(made, engines=("native", "skfolio"), engine_of_record="skfolio")
+
+
+def test_cells_of_another_engine_are_compared_with_those_of_the_native_one(facts: Facts) -> None:
+    found = verify(bundle_of(by_another_engine(facts)))
     assert failures(found) == []
-    assert of(found, "solves").text.startswith("3 cells solved again; not solved again: by the engine skfolio hrp")
+    said = "8 cells solved again, 5 of them by native where skfolio answered, compared to 0.001"
+    assert of(found, "solves").text == said
+
+
+@pytest.mark.parametrize(("amount", "failed"), [(5e-4, set()), (5e-3, {"solves"})])
+def test_another_engine_may_differ_by_what_engine_agreement_allows(
+    facts: Facts, amount: float, failed: set[str]
+) -> None:
+    made = by_another_engine(facts)
+    hrp = (pl.col("profile") == "hrp") & (pl.col("engine") == "skfolio")
+    ranked = made.weights.with_row_index().filter(hrp).sort("weight")["index"]
+    moved = pl.when(pl.col("index") == ranked[-1]).then(-amount).when(pl.col("index") == ranked[0]).then(amount)
+    weight = (pl.col("weight") + moved.otherwise(0.0)).alias("weight")
+    weights = made.weights.with_row_index().with_columns(weight, (-weight).alias("net")).drop("index")
+    weights = pl.concat([made.weights.filter(~hrp), weights.filter(hrp)])
+    changed = replace(made, weights=weights)
+    assert {g.name for g in failures(verify(bundle_of(changed)))} == failed
+    warned = [
+        replace(check, findings=["WARN ENGINES_DISAGREE: planted"]) if check.check == "engine_agreement" else check
+        for check in changed.checks
+    ]
+    said = verify(bundle_of(replace(changed, checks=warned)))
+    assert failures(said) == []
+    assert (
+        "not solved again: with a warning that engines disagree, by the engine skfolio hrp" in of(said, "solves").text
+    )
 
 
 VALUES: tuple[Any, ...] = (

@@ -62,7 +62,7 @@ def test_a_bundle_says_one_line_per_guarantee(bundle: Path) -> None:
     result = sleevegraph("verify", bundle)
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
-    assert [line[0] for line in lines(result)] == ["ok"] * 13
+    assert [line[0] for line in lines(result)] == ["ok"] * 16
     assert [line[1] for line in lines(result)][:5] == ["schema", "chain", "anchor", "hashes", "manifest"]
     assert "ledgers beside it: 5" in result.stdout
 

@@ -11,7 +11,7 @@ from sleevegraph.audit.bars_days import DIGITS, WITHOUT_BARS
 from sleevegraph.audit.claim import Claim, stages
 from sleevegraph.audit.differences import file_difference, frame_difference, value_difference
 from sleevegraph.audit.evidence import sha256_of
-from sleevegraph.audit.facts import run_id
+from sleevegraph.audit.facts import BarsDays, run_id
 from sleevegraph.audit.layout import LEDGER
 from sleevegraph.audit.ledger import Record, chained
 
@@ -47,19 +47,18 @@ class Rebuilt:
     """Rows of an asset's partition in the lake and as rebuilt."""
 
 
-def compared_bars(claim: Claim, digest: str, first: date, days: Sequence[str]) -> Comparison:
-    """Compare the bars before the rebalance, by the digests of `Lake.bars_digest` and `day_digests`."""
+def compared_bars(claim: Claim, bars: BarsDays) -> Comparison:
+    """Compare the bars before the rebalance."""
     claimed = next(record for record in claim.records if record["event"] == "bars")
-    wanted = _by_day(date.fromisoformat(claimed["first"] or str(first)), _split(claimed["days"]))
-    found = _by_day(first, days)
+    wanted = _by_day(date.fromisoformat(claimed["first"] or str(bars.first)), claimed["days"])
+    found = _by_day(bars.first, bars.days)
     every = sorted({*wanted, *found})
     differing = [day for day in every if wanted.get(day, WITHOUT_BARS) != found.get(day, WITHOUT_BARS)]
     if differing:
         return Comparison("daily_bars", f"first on {differing[0]} ({len(differing)} of {len(every)} days differ)")
-    if digest != claimed["digest"]:
-        return Comparison(
-            "daily_bars", f"found digest {digest[:12]}…, recorded {claimed['digest'][:12]}…, on no single day"
-        )
+    if bars.digest != claimed["digest"]:
+        text = f"digest: found {bars.digest[:12]}…, recorded {claimed['digest'][:12]}…, though no single day differs"
+        return Comparison("daily_bars", text)
     return Comparison("daily_bars")
 
 
@@ -220,9 +219,6 @@ def _environment(records: Sequence[Record]) -> dict[str, str]:
     return {**{name: found[name] for name in names}, "source": found["source"][:12], **found["packages"]}
 
 
-def _split(digits: str) -> list[str]:
-    return [digits[place : place + DIGITS] for place in range(0, len(digits), DIGITS)]
-
-
-def _by_day(first: date, days: Sequence[str]) -> dict[date, str]:
+def _by_day(first: date, digits: str) -> dict[date, str]:
+    days = [digits[place : place + DIGITS] for place in range(0, len(digits), DIGITS)]
     return {first + timedelta(days=number): digest for number, digest in enumerate(days)}

@@ -8,7 +8,20 @@ from types import MappingProxyType
 from sleevegraph.audit.contract import SCHEMA_VERSION
 from sleevegraph.audit.evidence import Evidence, UnreadableError
 from sleevegraph.audit.facts import Kind
-from sleevegraph.audit.guarantees import book, files, ledger, sanity, solving, standing, streams, tree, weights
+from sleevegraph.audit.guarantees import (
+    anchors,
+    book,
+    files,
+    ledger,
+    page,
+    sanity,
+    solving,
+    stages,
+    standing,
+    streams,
+    tree,
+    weights,
+)
 from sleevegraph.audit.guarantees.verdict import Failure, Verdict
 from sleevegraph.audit.layout import (
     FLATTENED,
@@ -18,6 +31,7 @@ from sleevegraph.audit.layout import (
     OPTIMISED,
     PHYSICAL,
     RAW,
+    REPORT,
     SIGN_TEST,
     STREAMS_SIGN_TEST,
     TREE,
@@ -45,17 +59,20 @@ class Guarantee:
 _FILES: tuple[tuple[str, str, Judge], ...] = (
     ("schema", MANIFEST, files.schema),
     ("chain", LEDGER, ledger.chain),
-    ("anchor", LEDGER, ledger.anchor),
+    ("anchor", LEDGER, anchors.anchor),
     ("hashes", LEDGER, files.hashes),
     ("manifest", MANIFEST, files.manifest),
 )
 _STANDING: tuple[tuple[str, str, Judge], ...] = (
     ("certificate", LEDGER, standing.certificate),
     ("gates", LEDGER, standing.gates),
+    ("stages", LEDGER, stages.stages),
+    ("report", REPORT, page.report),
 )
 GUARANTEES: Mapping[Kind, tuple[tuple[str, str, Judge], ...]] = {
     "sleeve": (
         *_FILES,
+        ("selection", LEDGER, stages.selection),
         ("matrices", RAW, streams.matrices),
         ("sign_test_pre_opt", STREAMS_SIGN_TEST, streams.sign_test_pre_opt),
         ("sign_test", SIGN_TEST, weights.sign_test),

@@ -1,4 +1,4 @@
-"""Guarantee of the solves: what the native engine answered is what it answers to the same matrices and rules."""
+"""Guarantee of the solves: what was answered is what the native engine answers to the same matrices and rules."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,15 +7,17 @@ from math import isclose
 import polars as pl
 
 from sleevegraph.atoms import Atom
-from sleevegraph.audit.contract import Atoms, Cell, MetaCell, Selection
+from sleevegraph.audit.contract import Atoms, Cell, Check, MetaCell, Selection
 from sleevegraph.audit.document_contract import Weights
 from sleevegraph.audit.evidence import Evidence, UnreadableError
+from sleevegraph.audit.guarantees.held import HELD
 from sleevegraph.audit.guarantees.streams import atoms_of, sleeve_of
-from sleevegraph.audit.guarantees.tree import HELD, portfolios_of
+from sleevegraph.audit.guarantees.tree import portfolios_of
 from sleevegraph.audit.guarantees.verdict import Failure, Verdict, standing_of, verdict
 from sleevegraph.audit.guarantees.weights import cells_of_record
 from sleevegraph.audit.layout import LEDGER, META_OPTIMISED, META_RETURNS, OPTIMISED, SYNTHETIC
 from sleevegraph.certification import BLOCKED
+from sleevegraph.engine_agreement import MAX_DIFFERENCE
 from sleevegraph.engines.registry import engine_named
 from sleevegraph.manifest import RISK_PROFILES, RiskRules, SleeveProfile
 from sleevegraph.metas import meta_weights
@@ -30,7 +32,7 @@ TOLERANCE = 1e-9
 
 
 def sleeve_solves(evidence: Evidence) -> Verdict:
-    """Solve every cell of record again that the native engine, or none, answered."""
+    """Solve every cell of record again; where another engine answered, the two agree as `engine_agreement` asks."""
     sleeve, cells = sleeve_of(evidence), cells_of_record(evidence)
     if standing_of(evidence) == BLOCKED:
         return Verdict("BLOCKED: no weights to solve again")
@@ -39,24 +41,38 @@ def sleeve_solves(evidence: Evidence) -> Verdict:
         failures = [Failure(LEDGER, f"cell {c.engine}/{c.profile}: expected none solved without atoms") for c in wrong]
         return verdict("in cash: nothing was solved", failures)
     again = _solved_again(evidence, sleeve)
-    left = {profile: why for profile, cell in cells.items() if (why := _not_comparable(sleeve, cell))}
+    left = {p: why for p, cell in cells.items() if (why := _not_comparable(evidence, cell, again.get(p)))}
     compared = [profile for profile in RISK_PROFILES if profile in cells and profile not in left]
-    failures = [f for profile in compared for f in _different(evidence, cells[profile], again[profile])]
+    others = [profile for profile in compared if _by_another(cells[profile])]
+    failures = [f for p in compared if p not in others for f in _different(evidence, cells[p], again[p])]
+    failures += [f for p in others for f in _weights_apart(evidence, p, again[p], MAX_DIFFERENCE)]
     reasons = [f"{why} {', '.join(p for p in left if left[p] == why)}" for why in dict.fromkeys(left.values())]
     said = f"{len(compared)} cells solved again"
+    if others:
+        engine = sleeve.risk.engine_of_record
+        said += f", {len(others)} of them by {NATIVE} where {engine} answered, compared to {MAX_DIFFERENCE:g}"
     return verdict(said + (f"; not solved again: {'; '.join(reasons)}" if reasons else ""), failures)
 
 
-def _not_comparable(sleeve: SleeveProfile, cell: Cell) -> str:
+def _not_comparable(evidence: Evidence, cell: Cell, again: "_Again | None") -> str:
     """Why a cell cannot be solved again from the bundle; empty where it can."""
     if cell.status not in (*WEIGHTED, "rejected"):
         return "without an answer"
-    limit = sleeve.risk.turnover_limit
+    limit = sleeve_of(evidence).risk.turnover_limit
     if limit is not None and cell.turnover is not None and cell.turnover > limit - TOLERANCE:
         return "bound to the previous weights by the turnover limit"
-    if sleeve.risk.engine_of_record != NATIVE and cell.profile not in EQUALLY_WEIGHTED and cell.status != "rejected":
-        return f"by the engine {sleeve.risk.engine_of_record}"
-    return ""
+    if not _by_another(cell):
+        return ""
+    # Stand-ins solve other problems, and engines that are said to disagree are left to the warning.
+    if cell.status != NATIVE or again is None or again.status != NATIVE:
+        return f"stand-in, by the engine {cell.engine}"
+    disagree = any(check.findings for check in evidence.of(Check) if check.check == "engine_agreement")
+    return f"with a warning that engines disagree, by the engine {cell.engine}" if disagree else ""
+
+
+def _by_another(cell: Cell) -> bool:
+    """Whether another engine than the native one answered."""
+    return cell.engine != NATIVE and cell.profile not in EQUALLY_WEIGHTED and cell.status != "rejected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +121,8 @@ def _solved_again(evidence: Evidence, sleeve: SleeveProfile) -> dict[str, _Again
 
 def _different(evidence: Evidence, cell: Cell, again: _Again) -> Iterator[Failure]:
     """Where a cell is not what solving it again gives."""
-    sleeve, where = sleeve_of(evidence), f"cell {cell.engine}/{cell.profile}"
-    expected = {Atom(symbol, sleeve.logic, sleeve.direction).id: weight for symbol, weight in again.weights.items()}
-    assets = evidence.document(OPTIMISED, Weights).profiles[cell.profile].assets
-    yield from _apart(OPTIMISED, cell.profile, expected, {asset.symbol: asset.weight for asset in assets})
+    where = f"cell {cell.engine}/{cell.profile}"
+    yield from _weights_apart(evidence, cell.profile, again, TOLERANCE)
     for key in ("status", "rung", "solved_by"):
         ours, theirs = getattr(again, key), getattr(cell, key)
         if ours != theirs:
@@ -121,11 +135,21 @@ def _different(evidence: Evidence, cell: Cell, again: _Again) -> Iterator[Failur
         )
 
 
-def _apart(file: str, profile: str, expected: Mapping[str, float], found: Mapping[str, float]) -> Iterator[Failure]:
+def _weights_apart(evidence: Evidence, profile: str, again: _Again, tolerance: float) -> Iterator[Failure]:
+    """Whether a profile's weights are those of solving it again."""
+    sleeve = sleeve_of(evidence)
+    expected = {Atom(symbol, sleeve.logic, sleeve.direction).id: weight for symbol, weight in again.weights.items()}
+    assets = evidence.document(OPTIMISED, Weights).profiles[profile].assets
+    yield from _apart(OPTIMISED, profile, expected, {asset.symbol: asset.weight for asset in assets}, tolerance)
+
+
+def _apart(
+    file: str, profile: str, expected: Mapping[str, float], found: Mapping[str, float], tolerance: float = TOLERANCE
+) -> Iterator[Failure]:
     """The weight that differs most."""
     apart = {name: abs(expected.get(name, 0.0) - found.get(name, 0.0)) for name in {*expected, *found}}
     worst = max(sorted(apart), key=apart.__getitem__, default=None)
-    if worst is not None and not apart[worst] <= TOLERANCE:
+    if worst is not None and not apart[worst] <= tolerance:
         text = f"expected {expected.get(worst)!r} as solved again, found {found.get(worst)!r}"
         yield Failure(file, f"{profile}: {worst}: {text}")
 

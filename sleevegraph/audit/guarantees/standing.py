@@ -8,8 +8,10 @@ import polars as pl
 from sleevegraph.audit.contract import Bars, Cell, Check, Child, End, Stage
 from sleevegraph.audit.evidence import Evidence
 from sleevegraph.audit.facts import CheckRecord
+from sleevegraph.audit.guarantees.acceptances import misaccepted
 from sleevegraph.audit.guarantees.streams import sleeve_of
 from sleevegraph.audit.guarantees.verdict import Failure, Verdict, verdict
+from sleevegraph.audit.guarantees.verdict_contents import incomplete
 from sleevegraph.audit.layout import LEDGER
 from sleevegraph.certification import Standing, meta_standing, sleeve_standing
 from sleevegraph.weight_sanity import certification
@@ -98,8 +100,14 @@ def gates(evidence: Evidence) -> Verdict:
     used["daily_bars", partition] = evidence.only(Bars).digest
     for check in evidence.of(Check):
         where = f"check {check.check} of {check.asset}"
-        texts = (*_unborne(check), *_unused(check, used, partition), *_unruled(check, rules))
+        texts = (
+            *_unborne(check),
+            *_unused(check, used, partition),
+            *_unruled(check, rules),
+            *incomplete(evidence, check),
+        )
         failures += [Failure(LEDGER, f"{where}: {text}") for text in texts]
+    failures += [Failure(LEDGER, text) for text in misaccepted(evidence)]
     return verdict(f"{len(evidence.of(Check))} verdicts", failures)
 
 

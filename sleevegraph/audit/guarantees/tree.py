@@ -9,6 +9,7 @@ from sleevegraph.audit.contract import Child, MetaCell
 from sleevegraph.audit.document_contract import Held, MetaNode, Node, SignTest, SleeveNode, Tree, Weights
 from sleevegraph.audit.evidence import Evidence, UnreadableError
 from sleevegraph.audit.facts import run_id
+from sleevegraph.audit.guarantees.held import HELD, held_without_cause
 from sleevegraph.audit.guarantees.streams import miscounted
 from sleevegraph.audit.guarantees.verdict import Failure, Verdict, standing_of, verdict
 from sleevegraph.audit.layout import LEDGER, MANIFEST, META_OPTIMISED, SIGN_TEST, TREE
@@ -17,8 +18,6 @@ from sleevegraph.manifest import RISK_PROFILES, MetaProfile, SleeveProfile
 from sleevegraph.track_record import CASH
 
 TOLERANCE = 1e-9
-HELD = "held"
-"""Status of a meta's cell that kept its weights."""
 STATUSES = ("native", "fallback", HELD)
 
 
@@ -48,6 +47,7 @@ def children(evidence: Evidence) -> Verdict:
     """The tree has exactly the manifest's children at every level; their weights sum to 1 within bounds."""
     portfolios, tree = portfolios_of(evidence), evidence.document(TREE, Tree)
     failures = [Failure(LEDGER, text) for text in _children_records(evidence, portfolios)]
+    failures += [Failure(LEDGER, text) for text in held_without_cause(evidence, portfolios.sleeves)]
     nodes = 0
     for profile in RISK_PROFILES:
         root = tree.profiles[profile]
