@@ -61,7 +61,8 @@ def replay(paths: Sequence[Path], folder: Path | None, sample: int | None, seed:
     except (ConfigurationError, OSError) as error:
         raise click.ClickException(_line(str(error))) from error
     if sample is not None and sample < len(bundles):
-        bundles = sorted(random.Random(seed).sample(bundles, sample))  # noqa: S311 - a draw that can be repeated
+        drawn = set(random.Random(seed).sample(bundles, sample))  # noqa: S311 - has to be arbitrary, and the same again
+        bundles = [bundle for bundle in bundles if bundle in drawn]
     words: list[str] = []
     for bundle in bundles:
         found = _outcome(bundle, folder)

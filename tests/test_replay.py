@@ -1,5 +1,6 @@
 """Whether a bundle follows from the bars: rebalances computed again, and whatever was forged in lake, ledger or files."""
 
+import random
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,7 +8,6 @@ from datetime import date
 from fcntl import LOCK_EX, flock
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console
@@ -251,13 +251,18 @@ def test_a_rebalance_of_other_rules_differs_at_the_stage_that_reads_them(still: 
 def test_twenty_random_rebalances_of_the_recorded_bars_are_the_same_bit_for_bit() -> None:
     small = small_manifest()
     manifest = Manifest(market=small.market, sleeves=small.sleeves, metas=small.metas[:1])
-    days = grid_dates(date(2023, 8, 24), date(2023, 12, 21))
+    days = grid_dates(date(2023, 9, 2), date(2023, 12, 21))
     home = made_home(build_definitions(manifest))
     try:
         assert home.ingest(recorded_bars()).success
         assert home.run(*map(str, days)).success
-        pairs = [run_of(portfolio, str(day)) for portfolio in (LONG, SHORT, META) for day in days]
-        for run in np.random.default_rng(4).choice(pairs, 20, replace=False).tolist():
+        # A meta takes as long as both of its sleeves, which are computed with it.
+        pairs = [
+            *((portfolio, day) for portfolio in (LONG, SHORT) for day in days),
+            *((META, day) for day in days[-3:]),
+        ]
+        for portfolio, day in random.Random(4).sample(pairs, 20):  # noqa: S311 - only has to be arbitrary
+            run = run_of(portfolio, str(day))
             comparisons, environment = replayed(home.store.folders, claim_of(home.root, run), QUIET)
             assert (run, differing(comparisons), environment) == (run, [], "")
     finally:

@@ -130,7 +130,10 @@ def _generation(run: str, newest: str, bundles: Bundles) -> list[Record]:
         raise AuditError(
             f"expected record {newest[:12]}… in the ledger of {run}, found none: one of the two was rewritten"
         )
-    return current(records[: places[0]])
+    generation = current(records[: places[0]])
+    if generation[0]["run_id"] != run:
+        raise AuditError(f"expected the ledger of {run}, found that of {generation[0]['run_id']} in its place")
+    return generation
 
 
 def _records(evidence: Evidence) -> list[Record]:
