@@ -1,6 +1,7 @@
 """`sleevegraph replay`, as an auditor reads it."""
 
 import shutil
+import signal
 from collections.abc import Callable
 from datetime import date
 from hashlib import sha256
@@ -115,6 +116,22 @@ def test_a_partition_that_is_missing_is_named(home: TemporaryHome) -> None:
     home.store.lake.path((SHORT, "track_record"), KEYS[1]).unlink()
     said = refused("replay", home.root / "runs" / run_of(SHORT))
     assert f"{SHORT}/track_record {KEYS[1]}: expected a stored partition" in said
+
+
+def test_an_interrupt_ends_all_replays(home: TemporaryHome) -> None:
+    def interrupt(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)  # before a first replay can have ended
+    try:
+        said = sleevegraph("replay", home.root)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+    assert said.exit_code == 1
+    assert said.stdout == ""
+    assert said.stderr.strip() == "Aborted!"
 
 
 def test_of_several_an_error_is_one_line_among_the_others(home: TemporaryHome) -> None:

@@ -271,8 +271,8 @@ GATES: dict[str, tuple[AssetPath, str, AssetPath, str]] = {
     "sanity before the record": (WEIGHTS, "weight_sanity", RECORD, KEYS[2]),
     "solvers before the record": (CELLS, "solver_failure_rate", RECORD, KEYS[2]),
     "a record before the next one": (RECORD, "ledger_identities", RECORD, KEYS[2]),
-    "an earlier record before metas": (RECORD, "ledger_identities", (META, "meta_weights"), KEYS[2]),
-    "an earlier record before metrics": (RECORD, "ledger_identities", (SHORT, "sleeve_metrics"), KEYS[2]),
+    "an earlier record before metas": (RECORD, "ledger_identities", (META, "meta_weights"), KEYS[3]),
+    "an earlier record before metrics": (RECORD, "ledger_identities", (SHORT, "sleeve_metrics"), KEYS[3]),
     "child weights before books": ((META, "meta_weights"), "child_weights", BOOKS[0], KEYS[1]),
     "the audit before the board": ((SHORT, "audit_bundle"), "audit_verified", ("certification_board",), KEYS[1]),
 }

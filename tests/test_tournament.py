@@ -266,7 +266,7 @@ def test_a_turnover_limit_looks_past_a_blocked_rebalance(limited: TemporaryHome)
     before = books(again, KEYS[0])
     again.plant(cells(SHORT), KEYS[1], pl.lit("failed").alias("status"))
     assert again.run(*KEYS[:3], checks=[(cells(SHORT), "solver_failure_rate")]).success
-    assert again.run(KEYS[1], assets=[path]).success
+    assert again.run(*KEYS[:2], assets=[path]).success
     assert again.standing(path, KEYS[1]) == "BLOCKED"
     again.plant(cells(SHORT), KEYS[1], pl.lit("native").alias("status"))
     assert again.run(*KEYS[:3], checks=[(cells(SHORT), "solver_failure_rate")]).success

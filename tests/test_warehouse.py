@@ -38,8 +38,9 @@ def warehouse(home: TemporaryHome) -> Path:
 
 def test_there_is_a_view_for_every_asset_and_one_over_all_portfolios(home: TemporaryHome, warehouse: Path) -> None:
     stages = ("candidates", "winners", "synthetic_returns", "solver_cells", "risk_weights", "track_record")
-    meta_stages = ("meta_weights", "meta_track_record", "flattened_weights")
-    expected = {"daily_bars", "universe", "technical_ratings", "fate", *stages, *meta_stages}
+    stages += ("sleeve_metrics", "audit_bundle")
+    meta_stages = ("meta_weights", "meta_track_record", "flattened_weights", "meta_metrics", "audit_bundle")
+    expected = {"daily_bars", "universe", "technical_ratings", "certification_board", "fate", *stages, *meta_stages}
     expected |= {f"{sleeve}__{stage}" for sleeve in (LONG, SHORT) for stage in stages}
     expected |= {f"{meta}__{stage}" for meta in (META, NESTED) for stage in meta_stages}
     views = rows(warehouse, "SELECT view_name FROM duckdb_views() WHERE NOT internal")
@@ -137,7 +138,7 @@ def test_another_process_reads_while_the_warehouse_and_a_partition_are_replaced(
         assert reader.stdout.readline() == f"{[before]}\n"
     assert reader.returncode == 0
     left = {file.name for file in warehouse.parent.iterdir()}
-    assert left <= {"warehouse.duckdb", "lake", "receipts", "source.json"}
+    assert left <= {"warehouse.duckdb", "lake", "receipts", "source.json", "home.json"}
 
 
 def test_writing_fails_for_no_reader_that_has_the_file_open(home: TemporaryHome, warehouse: Path) -> None:
