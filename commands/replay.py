@@ -19,6 +19,8 @@ from sleevegraph.audit.replay import Comparison
 from sleevegraph.errors import AuditError, ConfigurationError, SleevegraphError
 
 RUNS = "runs"
+INTERRUPTED = "DagsterExecutionInterruptedError"
+"""What Dagster makes of Ctrl-C, which is to end all replays and not only the one under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ def _outcome(bundle: Path, folder: Path | None) -> Outcome:
         home = _home(bundle, folder)
         comparisons, environment = replayed(home, _claim(bundle, home), Console(stderr=True))
     except (SleevegraphError, OSError, dg.DagsterError, SQLAlchemyError) as error:
+        if INTERRUPTED in str(error):
+            raise click.Abort from error
         return Outcome(error=_line(str(error)))
     return Outcome(comparisons, environment)
 
