@@ -24,6 +24,9 @@ from sleevegraph.audit.ledger import Record, current, read_ledger
 from sleevegraph.audit.replay import Comparison, Rebuilt, compared, compared_bars, compared_inputs, other_environment
 from sleevegraph.manifest import Manifest
 
+ABSENT = "absent"
+"""What a check notes of an earlier window that was never stored."""
+
 
 def replayed(home: Home, claim: Claim, console: Console) -> tuple[list[Comparison], str]:
     """Compare a claim with what follows from the home's bars, and say in which other environment it was made.
@@ -44,8 +47,12 @@ def compared_lake(store: Store, claim: Claim) -> list[Comparison]:
     bars = compared_bars(claim, AuditSources(store, claim.manifest, {}, [claim.at]).bars(claim.at))
     if bars.difference:
         return [bars]
-    used = {(asset, partition) for asset, partition, _ in claim.earlier()}
-    stored = {(asset, partition): store.lake.digest(_path(asset), partition) for asset, partition in sorted(used)}
+    stored = {
+        (asset, partition): store.receipts.input_digest(f"{asset}@{partition}", partition)
+        if digest == ABSENT
+        else store.lake.digest(_path(asset), partition)
+        for asset, partition, digest in claim.earlier()
+    }
     return [bars, *compared_inputs(claim, stored)]
 
 

@@ -19,6 +19,7 @@ from resources.lake import AssetPath
 from resources.store import Store
 from sleevegraph.audit.replay import Comparison, compared, other_environment
 from sleevegraph.calendar import grid_dates
+from sleevegraph.errors import LakeError
 from sleevegraph.manifest import Manifest
 from tests.bundles import LEDGER, MANIFEST, REPORT, Bundle, Record
 from tests.command_homes import sleevegraph
@@ -233,6 +234,19 @@ def test_an_earlier_partition_that_was_changed_is_named_before_anything_is_compu
     for run in (run_of(SHORT), run_of(NESTED)):
         found = replayed(home.store.folders, claim_of(home.root, run), QUIET)[0]
         assert differing(found) == [f"{SHORT}/track_record {KEYS[1]}"]
+
+
+def test_a_window_that_was_absent_may_be_absent_and_one_that_was_used_may_not(still: TemporaryHome) -> None:
+    window = f"{SHORT}/solver_cells@2022-01-30"
+    for digest in ("absent", "0" * 64):
+        bundle = bundle_of(still, SHORT)
+        bundle.ledger("check", lambda check, d=digest: check["inputs"].update({window: d}))
+        claim = claim_of(still.root, bundle.name, bundle)
+        if digest == "absent":
+            assert differing(compared_lake(still.store, claim)) == []
+        else:
+            with pytest.raises(LakeError, match=f"{SHORT}/solver_cells 2022-01-30: expected a stored partition"):
+                compared_lake(still.store, claim)
 
 
 def test_a_rebalance_of_other_rules_differs_at_the_stage_that_reads_them(still: TemporaryHome) -> None:

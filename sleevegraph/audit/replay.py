@@ -116,25 +116,22 @@ def _stages(claim: Claim, rebuilt: Rebuilt) -> Iterator[Comparison]:
 def _stage_difference(recorded: Record, made: Record | None, rebuilt: Rebuilt) -> str:
     if made is None:
         return "found in a ledger, rebuilt as no stage of this rebalance"
-    asset, stored = recorded["asset"], rebuilt.stored.get(recorded["asset"])
-    named, digest = recorded["digest"], made["digest"]
     texts = [value_difference(recorded[name], made[name], name) for name in OF_A_STAGE]
-    if named != digest:
-        if stored == named:
-            texts.append(frame_difference(*rebuilt.frames(asset)) or "the same rows in a file of other bytes")
-        else:
-            lake = (
-                "which the lake has, too"
-                if stored == digest
-                else "the lake has neither"
-                if stored
-                else "none in the lake"
-            )
-            texts.append(f"the ledger names {named[:12]}…, rebuilt {digest[:12]}…, {lake}")
-    elif stored not in {None, named}:
+    return "; ".join(
+        filter(None, [*texts, _rows_difference(recorded["asset"], recorded["digest"], made["digest"], rebuilt)])
+    )
+
+
+def _rows_difference(asset: str, named: str, made: str, rebuilt: Rebuilt) -> str:
+    """How the rows differ of which the ledger names one digest and the rebuilt partition has another, or the lake's."""
+    stored = rebuilt.stored.get(asset)
+    if named == made and stored in {None, named}:
+        return ""
+    if stored not in {None, made} and named in {made, stored}:
         rows = frame_difference(*rebuilt.frames(asset)) or "the same rows in a file of other bytes"
-        texts.append(f"rebuilt as the ledger names it, but the lake's changed since: {rows}")
-    return "; ".join(filter(None, texts))
+        return rows if named == stored else f"rebuilt as the ledger names it, but the lake's changed since: {rows}"
+    lake = {None: "none in the lake", made: "which the lake has, too"}.get(stored, "the lake has neither")
+    return f"the ledger names {named[:12]}…, rebuilt {made[:12]}…, {lake}"
 
 
 def _checks(recorded: Sequence[Record], made: Sequence[Record]) -> Iterator[Comparison]:
