@@ -11,14 +11,13 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from commands.rebuild import replayed
-from resources.bundle_files import NAME, bundles_in, is_bundle, read_bundle
+from resources.bundle_files import NAME, bundles_at, is_bundle, read_bundle
 from resources.home import Home
 from sleevegraph.audit.claim import Claim, claimed
 from sleevegraph.audit.evidence import Evidence, UnreadableError
 from sleevegraph.audit.replay import Comparison
 from sleevegraph.errors import AuditError, ConfigurationError, SleevegraphError
 
-RUNS = "runs"
 INTERRUPTED = "DagsterExecutionInterruptedError"
 """What Dagster makes of Ctrl-C, which is to end all replays and not only the one under way."""
 
@@ -59,7 +58,7 @@ def replay(paths: Sequence[Path], folder: Path | None, sample: int | None, seed:
     """
     try:
         single = len(paths) == 1 and is_bundle(paths[0].absolute())
-        bundles = list(dict.fromkeys(bundle for path in paths for bundle in _bundles(path.absolute())))
+        bundles = list(dict.fromkeys(bundle for path in paths for bundle in bundles_at(path.absolute())))
     except (ConfigurationError, OSError) as error:
         raise click.ClickException(_line(str(error))) from error
     if sample is not None and sample < len(bundles):
@@ -78,16 +77,6 @@ def replay(paths: Sequence[Path], folder: Path | None, sample: int | None, seed:
         click.echo(f"{len(bundles)} replays: {', '.join(counts)}")
     if set(words) != {"same"}:
         raise click.exceptions.Exit(1)
-
-
-def _bundles(path: Path) -> list[Path]:
-    """The bundles that a path means; ConfigurationError where it means none."""
-    if is_bundle(path):
-        return [path]
-    for folder in (path, path / RUNS):
-        if folder.is_dir() and (found := bundles_in(folder)):
-            return found
-    raise ConfigurationError(f"PATH: expected a bundle, a folder of bundles or a home, found none at {path}")
 
 
 def _outcome(bundle: Path, folder: Path | None) -> Outcome:

@@ -7,14 +7,12 @@ from pathlib import Path
 
 import click
 
-from resources.bundle_files import Neighbourhood, bundles_in, is_bundle, read_bundle
+from resources.bundle_files import RUNS, Neighbourhood, bundles_at, is_bundle, read_bundle
 from resources.home import Home
 from resources.origin import place_of, recorded_origin
 from sleevegraph.audit.verification import Guarantee
 from sleevegraph.audit.verification import verify as judged
 from sleevegraph.errors import ConfigurationError
-
-RUNS = "runs"
 
 
 @click.command()
@@ -26,7 +24,7 @@ def verify(paths: Sequence[Path]) -> None:
     """
     try:
         single = len(paths) == 1 and is_bundle(paths[0].absolute())
-        bundles = list(dict.fromkeys(bundle for path in paths for bundle in _bundles(path.absolute())))
+        bundles = list(dict.fromkeys(bundle for path in paths for bundle in bundles_at(path.absolute())))
     except (ConfigurationError, OSError) as error:
         raise click.ClickException(" ".join(str(error).split())) from error
     failed = 0
@@ -46,20 +44,6 @@ def verify(paths: Sequence[Path]) -> None:
         click.echo(f"{len(bundles)} bundles: {len(bundles) - failed} ok, {failed} FAIL")
     if failed:
         raise click.exceptions.Exit(1)
-
-
-def _bundles(path: Path) -> list[Path]:
-    """The bundles that a path means; ConfigurationError where it means none."""
-    if is_bundle(path):
-        return [path]
-    for folder in (path, path / RUNS):
-        if folder.is_dir() and (found := bundles_in(folder)):
-            return found
-    found_instead = "a folder without any" if path.is_dir() else "a file" if path.exists() else "nothing"
-    raise ConfigurationError(
-        f"PATH: expected a bundle, a folder of bundles or a home, found {found_instead} at {path}; bundles are in "
-        f"{RUNS}/ of a home, made by the asset audit_bundle"
-    )
 
 
 def _guarantees(bundle: Path, hood: Neighbourhood) -> list[Guarantee]:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-LEDGER = "audit.jsonl"
+from sleevegraph.errors import ConfigurationError
+
+LEDGER, RUNS = "audit.jsonl", "runs"
 MANIFEST = Path("config", "resolved_manifest.json")
 NAME = re.compile(r"(?P<portfolio>[a-z][a-z0-9_]{0,79})-(?P<day>[0-9]{8})")
 MAX_BYTES = 1 << 28
@@ -36,6 +38,20 @@ def bundles_in(folder: Path) -> list[Path]:
     """Bundles directly in a folder by day, then by name."""
     found = [child for child in folder.iterdir() if NAME.fullmatch(child.name) and child.is_dir()]
     return sorted(found, key=lambda child: (child.name[-8:], child.name))
+
+
+def bundles_at(path: Path) -> list[Path]:
+    """The bundles that a path means: one, those of a folder, or those of a home; ConfigurationError without any."""
+    if is_bundle(path):
+        return [path]
+    for folder in (path, path / RUNS):
+        if folder.is_dir() and (found := bundles_in(folder)):
+            return found
+    found_instead = "a folder without any" if path.is_dir() else "a file" if path.exists() else "nothing"
+    raise ConfigurationError(
+        f"PATH: expected a bundle, a folder of bundles or a home, found {found_instead} at {path}; bundles are in "
+        f"{RUNS}/ of a home, made by the asset audit_bundle"
+    )
 
 
 def read_bundle(folder: Path) -> BundleFiles:

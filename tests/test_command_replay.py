@@ -81,7 +81,7 @@ def test_without_a_home_around_it_a_bundle_cannot_be_replayed(home: TemporaryHom
     assert "found none around" in refused("replay", alone)
     assert "name it with --home" in refused("replay", alone)
     assert "found none in" in refused("replay", alone, "--home", tmp_path)
-    assert "found none at" in refused("replay", tmp_path / "nothing")
+    assert "found nothing at" in refused("replay", tmp_path / "nothing")
 
 
 def test_what_cannot_be_read_is_one_line_that_says_what_to_do(home: TemporaryHome) -> None:
