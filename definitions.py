@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets.audit import meta_audit_asset, sleeve_audit_asset
 from assets.certification_board import certification_board_asset
+from assets.exchange import dataset_asset, exchange_info_asset
 from assets.keys import stage
 from assets.market import market_assets
 from assets.metas import meta_assets
@@ -20,25 +21,29 @@ from checks.extreme_metrics import extreme_metrics_check
 from checks.ledger_identities import ledger_identities_check
 from checks.solver_failure_rate import solver_failure_rate_check
 from checks.weight_sanity import weight_sanity_check
-from jobs.rebalance import ingest, rebalance
+from jobs.rebalance import history, ingest, rebalance
 from jobs.schedule import rebalance_schedule
 from profiles.load import load_manifest
 from resources.store import Store
 from sensors.rebalance import rebalance_sensor
 from sleevegraph.manifest import Manifest, MetaProfile, SleeveProfile
+from sleevegraph.market_data.datasets import DAILY, DATASETS
 
 
 def build_definitions(manifest: Manifest) -> dg.Definitions:
     """Every asset, check, job, schedule and sensor of a manifest."""
     market = manifest.market
-    assets = [
+    assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
         *market_assets(market),
+        exchange_info_asset(market),
+        *(dataset_asset(dataset, market) for dataset in DATASETS.values() if dataset.name != DAILY),
         *(asset for sleeve in manifest.sleeves for asset in sleeve_assets(sleeve, market)),
         *(asset for meta in manifest.metas for asset in meta_assets(meta, manifest)),
         *(sleeve_metrics_asset(sleeve, market) for sleeve in manifest.sleeves),
         *(meta_metrics_asset(meta, market) for meta in manifest.metas),
     ]
-    versions = {tuple(key.path): code for asset in assets for key, code in asset.code_versions_by_key.items() if code}
+    built = [asset for asset in assets if isinstance(asset, dg.AssetsDefinition)]
+    versions = {tuple(key.path): code for asset in built for key, code in asset.code_versions_by_key.items() if code}
     assets += [
         *(sleeve_audit_asset(sleeve, market, versions) for sleeve in manifest.sleeves),
         *(meta_audit_asset(meta, manifest, versions) for meta in manifest.metas),
@@ -53,7 +58,7 @@ def build_definitions(manifest: Manifest) -> dg.Definitions:
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,
-        jobs=[ingest, rebalance],
+        jobs=[history, ingest, rebalance],
         schedules=[rebalance_schedule],
         sensors=[rebalance_sensor(manifest)],
         resources={"store": Store()},

@@ -11,11 +11,10 @@ import polars as pl
 from assets.audit_facts import SLEEVE_STAGES, meta_facts, sleeve_facts
 from assets.audit_sources import AUDIT, AuditSources, Versions
 from assets.grid import PREVIOUS, reaching_back
-from assets.keys import RATINGS, UNIVERSE, key, stage
+from assets.keys import KNOWN_BARS, RATINGS, UNIVERSE, key, stage
 from assets.metas import sleeves_below
 from assets.pages import submit_pages
 from assets.partitioned import Compute, Metadata, Partition, grid_asset
-from resources.lake import BARS
 from resources.store import Store
 from sleevegraph.audit import layout
 from sleevegraph.audit.facts import Facts
@@ -103,7 +102,7 @@ def _audit_asset(
         stage(name, AUDIT),
         group,
         SCHEMA,
-        [key(BARS), *deps, dg.AssetDep(key(stage(name, AUDIT)), partition_mapping=PREVIOUS)],
+        [key(KNOWN_BARS), *deps, dg.AssetDep(key(stage(name, AUDIT)), partition_mapping=PREVIOUS)],
         prepare,
         description="What was decided at P, on what grounds and under whose checks: files and a hash-chained ledger.",
         rules=manifest.model_dump(mode="json"),

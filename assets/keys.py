@@ -11,6 +11,7 @@ from resources.store import Store
 from sleevegraph.atoms import Atom
 from sleevegraph.manifest import SleeveProfile
 
+KNOWN_BARS: AssetPath = ("known_bars",)
 UNIVERSE: AssetPath = ("universe",)
 RATINGS: AssetPath = ("technical_ratings",)
 

@@ -1,18 +1,20 @@
 """Group market: bars, who may be held, and the ratings of those who may."""
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 
 import dagster as dg
 import numpy as np
 import polars as pl
 
 from assets.gates import bars_gates
-from assets.keys import RATINGS, UNIVERSE
+from assets.keys import KNOWN_BARS, RATINGS, UNIVERSE, key
+from assets.known_bars import known_bars_asset, observe
 from assets.partitioned import Compute, Partition, blocked, cash, grid_asset, inherited, rules_of, version_of
 from resources.lake import BARS, Lake
 from resources.store import Store
 from resources.warehouse import write_warehouse
+from sleevegraph.bars import MergeReport
 from sleevegraph.errors import LakeError, SleevegraphError
 from sleevegraph.listings import rate_listings
 from sleevegraph.manifest import MarketProfile
@@ -31,9 +33,9 @@ RATINGS_SCHEMA = pl.Schema(
 OWNER = "market"
 
 
-def market_assets(market: MarketProfile) -> list[dg.AssetsDefinition]:
+def market_assets(market: MarketProfile) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """Bars, universe, ratings and the warehouse over the lake."""
-    return [_daily_bars(market), _universe(market), _technical_ratings(market), _warehouse()]
+    return [_daily_bars(market), known_bars_asset(), _universe(market), _technical_ratings(market), _warehouse()]
 
 
 def _daily_bars(market: MarketProfile) -> dg.AssetsDefinition:
@@ -42,39 +44,31 @@ def _daily_bars(market: MarketProfile) -> dg.AssetsDefinition:
         group_name="market",
         kinds={"polars", "parquet"},
         owners=[f"team:{OWNER}"],
-        code_version=version_of(rules_of(market, "exchange")),
+        code_version=version_of(rules_of(market, "exchange", "symbols.quotes")),
     )
     def daily_bars(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeResult[None]:
         """Daily OHLCV bars of every symbol, merged into monthly files; the newest record of a bar wins."""
         try:
-            source = store.source(market.exchange)
+            source = store.source(market)
             incoming = source.fetch(store.lake.known_bars() if store.lake.has_bars() else None)
             store.record_source(source)
-            report = store.lake.store_bars(incoming)
+            report = store.lake.store_bars(incoming, whole=source.whole)
+            observed = list(observe(context.instance, store.lake))
         except SleevegraphError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         context.log.info("%s: %s added, %s revised", source.describe(), report.added, report.revised)
-        metadata = _bars_metadata(store.lake, report.added, report.revised)
+        for observation in observed:
+            context.log_event(observation)
+        metadata = {**_bars_metadata(store.lake, report), "rebalances_observed": len(observed), **source.figures()}
         return dg.MaterializeResult(
             metadata={"source": source.describe(), **metadata},
-            data_version=_data_version(context, store.lake),
+            data_version=dg.DataVersion(store.lake.bars_digest(date.max)),
         )
 
     return daily_bars
 
 
-def _data_version(context: dg.AssetExecutionContext, lake: Lake) -> dg.DataVersion:
-    """A new version only when the past changed: bars that are merely appended make no stored rebalance stale."""
-    event = context.instance.get_latest_materialization_event(context.asset_key)
-    before = event.asset_materialization if event else None
-    if before is not None and "last_bar" in before.metadata:
-        known = date.fromisoformat(str(before.metadata["last_bar"].value))
-        if lake.bars_digest(known + timedelta(days=1)) == before.metadata["digest"].value:
-            return dg.DataVersion((before.tags or {})["dagster/data_version"])
-    return dg.DataVersion(lake.bars_digest(date.max))
-
-
-def _bars_metadata(lake: Lake, added: int, revised: int) -> dict[str, object]:
+def _bars_metadata(lake: Lake, report: MergeReport) -> dict[str, object]:
     bars = lake.known_bars()
     gaps = bars.filter(pl.col("date").diff().over("symbol") > pl.duration(days=1)).height
     derived = int(bars["quote_volume_derived"].sum())
@@ -85,8 +79,9 @@ def _bars_metadata(lake: Lake, added: int, revised: int) -> dict[str, object]:
         "last_bar": str(bars["date"].max()),
         "digest": lake.bars_digest(date.max),
         "gaps": gaps,
-        "added": added,
-        "revised": revised,
+        "added": report.added,
+        "revised": report.revised,
+        "withdrawn": report.withdrawn,
         "quote_volume": f"close x volume for {derived} of {bars.height} bars, as given for the rest",
     }
 
@@ -111,7 +106,7 @@ def _universe(market: MarketProfile) -> dg.AssetsDefinition:
         UNIVERSE,
         "market",
         UNIVERSE_SCHEMA,
-        [dg.AssetKey(list(BARS))],
+        [key(KNOWN_BARS)],
         prepare,
         description="Who may be held at P, and for every other symbol the first rule that says no.",
         rules=rules_of(market, "universe"),
@@ -144,7 +139,7 @@ def _technical_ratings(market: MarketProfile) -> dg.AssetsDefinition:
         RATINGS,
         "market",
         RATINGS_SCHEMA,
-        [dg.AssetKey(list(BARS)), dg.AssetKey(list(UNIVERSE))],
+        [key(KNOWN_BARS), key(UNIVERSE)],
         prepare,
         gates=bars_gates(market),
         description="TradingView technical ratings of the eligible symbols at P: three recommendations, 26 votes.",

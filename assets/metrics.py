@@ -9,10 +9,10 @@ import polars as pl
 
 from assets.gates import record_gates
 from assets.grid import reaching_back
-from assets.keys import key, stage
+from assets.keys import KNOWN_BARS, key, stage
 from assets.metadata import markdown_table
 from assets.partitioned import Compute, Metadata, Partition, blocked, grid_asset, rules_of
-from resources.lake import BARS, AssetPath, Lake
+from resources.lake import AssetPath, Lake
 from resources.receipts import Gate
 from resources.store import Store
 from sleevegraph.anomalies import extreme_metrics
@@ -64,7 +64,7 @@ def _metrics_asset(
         group,
         SCHEMA,
         # A record is a chain, so whatever changes before the lookback has to change the windows within it, too.
-        [key(BARS), dg.AssetDep(key(path), partition_mapping=reaching_back(LOOKBACK_WINDOWS - 1))],
+        [key(KNOWN_BARS), dg.AssetDep(key(path), partition_mapping=reaching_back(LOOKBACK_WINDOWS - 1))],
         prepare,
         gates=[gate],
         description="Return, risk and drawdown of every risk profile and of the benchmark: window, lookback, record.",

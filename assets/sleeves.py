@@ -8,13 +8,13 @@ import polars as pl
 
 from assets.gates import bars_gates, deciding_gates, record_gates
 from assets.grid import PREVIOUS
-from assets.keys import RATINGS, UNIVERSE, atoms_of, eligible, key, stage
+from assets.keys import KNOWN_BARS, RATINGS, UNIVERSE, atoms_of, eligible, key, stage
 from assets.metadata import markdown_table
 from assets.partitioned import Compute, Partition, cash, grid_asset, inherited, rules_of
 from assets.pictures import equity_picture
 from assets.solvers import risk_weights_asset, solver_cells_asset
 from assets.track_records import track_record_compute
-from resources.lake import BARS, Status
+from resources.lake import Status
 from resources.store import Store
 from sleevegraph import candidates as candidates_rule
 from sleevegraph import ledgers, selection, synthesis
@@ -98,7 +98,7 @@ def _winners(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefinitio
         stage(sleeve.name, "winners"),
         "sleeves",
         selection.SCHEMA,
-        [key(BARS), key(upstream)],
+        [key(KNOWN_BARS), key(upstream)],
         prepare,
         gates=bars_gates(market),
         description="Scored, vetoed, clustered: the names the sleeve holds, and why every other name is not held.",
@@ -135,7 +135,7 @@ def _synthetic_returns(sleeve: SleeveProfile, market: MarketProfile) -> dg.Asset
         stage(sleeve.name, "synthetic_returns"),
         "sleeves",
         synthesis.STREAMS_SCHEMA,
-        [key(BARS), key(UNIVERSE), key(upstream)],
+        [key(KNOWN_BARS), key(UNIVERSE), key(upstream)],
         prepare,
         gates=bars_gates(market),
         description="Returns of the winners and of the benchmark symbols, turned so that solvers see long-only streams.",
@@ -168,7 +168,7 @@ def _track_record(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefi
         "sleeves",
         ledgers.SCHEMA,
         [
-            key(BARS),
+            key(KNOWN_BARS),
             dg.AssetDep(key(weights), partition_mapping=PREVIOUS),
             dg.AssetDep(key(path), partition_mapping=PREVIOUS),
         ],

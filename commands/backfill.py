@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
-from textwrap import shorten
 
 import click
 import dagster as dg
 from rich.console import Console
-from yaml import YAMLError
 
 from assets.grid import GRID
-from commands.home import GridDate, create, with_home
+from commands.home import GridDate, create, open_instance, with_home
 from commands.in_force import held_over
 from commands.progress import quiet_run
 from commands.stored import warning_of
@@ -28,14 +26,13 @@ from sleevegraph.errors import ConfigurationError, SleevegraphError
 SHOWN = 5
 """Rebalances whose held-over weights are told one by one."""
 
-MESSAGE_WIDTH = 240
-"""Of what Dagster says of its settings: it lists everything that they may be."""
-
 
 @click.command()
 @click.option("--from", "first", type=GridDate(), required=True, help="First rebalance date.")
 @click.option("--to", "last", type=GridDate(), required=True, help="Last rebalance date.")
-@click.option("--source", type=click.Choice(["files", "simulated"]), help="Market source; a home remembers its own.")
+@click.option(
+    "--source", type=click.Choice(["files", "simulated", "binance"]), help="Market source; a home remembers its own."
+)
 @click.option("--path", type=click.Path(path_type=Path), help="Parquet or CSV file or folder, for --source files.")
 @click.option(
     "--select", "chosen", multiple=True, metavar="ASSET", help="Only this asset, with its checks; no bars. Repeatable."
@@ -53,7 +50,7 @@ def backfill(
     from definitions import defs  # noqa: PLC0415 - reads profiles, whose errors are ours to print
 
     assets = _selected(defs, chosen)
-    with _instance(home) as instance:
+    with open_instance(home) as instance:
         warm_up(sorted({engine for sleeve in load_manifest().sleeves for engine in sleeve.risk.engines}))
         if not assets:
             quiet_run(defs, "ingest", ["daily_bars"], instance, console)
@@ -65,14 +62,6 @@ def backfill(
     text = f"{made}{len(keys)} rebalances from {keys[0]} to {keys[-1]} in {seconds:.1f} s under {home.root}"
     text += f", {blocked} of them with weights held over" if blocked else ""
     click.echo(f"{text} ({warning_of(home)})" if warning_of(home) else text)
-
-
-def _instance(home: Home) -> dg.DagsterInstance:
-    try:
-        return dg.DagsterInstance.get()
-    except (dg.DagsterInvalidConfigError, YAMLError) as error:
-        found = shorten(str(error), MESSAGE_WIDTH, placeholder=" …")
-        raise ConfigurationError(f"{home.dagster / 'dagster.yaml'}: expected Dagster's settings, {found}") from error
 
 
 def _keys(first: date, last: date) -> list[date]:
@@ -109,8 +98,8 @@ def _say_held_over(home: Home, keys: list[date]) -> int:
 
 
 def _choose_source(source: str | None, path: Path | None) -> None:
-    if path is not None and source == "simulated":
-        raise ConfigurationError(f"--path: expected none with --source simulated, found {path}")
+    if path is not None and source in ("simulated", "binance"):
+        raise ConfigurationError(f"--path: expected none with --source {source}, found {path}")
     if path is not None:
         source = source or "files"
         if not path.exists():

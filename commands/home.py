@@ -4,18 +4,23 @@ import os
 from collections.abc import Callable
 from datetime import date
 from functools import wraps
+from textwrap import shorten
 from typing import Any
 
 import click
 import dagster as dg
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
+from yaml import YAMLError
 
 from resources.atomic import write_atomically
 from resources.home import HOME_VARIABLE, PROJECT, Home, find_home
 from resources.origin import record_origin
 from sleevegraph.calendar import require_on_grid
 from sleevegraph.errors import ConfigurationError, SleevegraphError
+
+MESSAGE_WIDTH = 240
+"""Of what Dagster says of its settings: it lists everything that they may be."""
 
 PIPE_WIDTH = 160
 """Columns of a table that goes into a file or another program."""
@@ -55,6 +60,15 @@ def create(home: Home) -> None:
     if not settings.exists():
         text = (PROJECT / "dagster_home" / "dagster.yaml").read_text(encoding="utf-8")
         write_atomically(settings, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def open_instance(home: Home) -> dg.DagsterInstance:
+    """Open Dagster's instance of a home; ConfigurationError where its settings cannot be read."""
+    try:
+        return dg.DagsterInstance.get()
+    except (dg.DagsterInvalidConfigError, YAMLError) as error:
+        found = shorten(str(error), MESSAGE_WIDTH, placeholder=" …")
+        raise ConfigurationError(f"{home.dagster / 'dagster.yaml'}: expected Dagster's settings, {found}") from error
 
 
 class GridDate(click.ParamType):

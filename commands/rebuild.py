@@ -11,6 +11,7 @@ import polars as pl
 from rich.console import Console
 
 from assets.audit_sources import AUDIT, AuditSources
+from assets.keys import KNOWN_BARS
 from commands.home import prepared
 from commands.progress import quiet_run
 from resources.acceptances import Acceptance
@@ -98,7 +99,10 @@ def _graph(manifest: str, portfolio: str) -> tuple[dg.Definitions, list[AssetPat
 
     defs = build_definitions(Manifest.model_validate_json(manifest))
     bundle = dg.AssetSelection.assets(dg.AssetKey([portfolio, AUDIT]))
-    keys = bundle.upstream().resolve(defs.resolve_asset_graph()) - {dg.AssetKey(list(BARS))}
+    keys = bundle.upstream().resolve(defs.resolve_asset_graph()) - {
+        dg.AssetKey(list(BARS)),
+        dg.AssetKey(list(KNOWN_BARS)),
+    }
     return defs, sorted(tuple(key.path) for key in keys)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -19,6 +20,7 @@ class FilesSource:
     path: Path
     exchange: str = "BINANCE"
     name: str = "files"
+    whole: bool = False
 
     def describe(self) -> str:
         """What is read."""
@@ -34,6 +36,10 @@ class FilesSource:
         bars = pl.concat(frames.values()).sort(KEY)
         validate_bars(bars, str(self.path))  # one base and quote per symbol, also across files
         return bars
+
+    def figures(self) -> dict[str, Any]:
+        """Nothing beyond what is merged."""
+        return {}
 
     def _files(self) -> list[Path]:
         expected = "expected a .parquet or .csv file or a folder of them"

@@ -40,6 +40,11 @@ class Home:
         return self.root / "data" / "acceptances"
 
     @property
+    def market(self) -> Path:
+        """What was fetched of an exchange, as it gave it: rows, provenance, revisions, quarantine."""
+        return self.root / "data" / "market"
+
+    @property
     def source(self) -> Path:
         """Which market source this home's bars come from."""
         return self.root / "data" / "source.json"

@@ -138,15 +138,21 @@ class Lake:
         newest = self.read(BARS, months[-1])["date"].max() if months else None
         return newest if isinstance(newest, date) else None
 
-    def store_bars(self, incoming: pl.DataFrame) -> MergeReport:
-        """Merge bars into the monthly files; newest record wins, unchanged months are not touched."""
+    def store_bars(self, incoming: pl.DataFrame, *, whole: bool = False) -> MergeReport:
+        """Merge bars into the monthly files; newest record wins, unchanged months are not touched.
+
+        With `whole`, `incoming` is all there is, and a stored bar that it lacks is withdrawn.
+        """
         known = self.known_bars()
-        merged, report = merge_bars(known, incoming)
-        month = pl.col("date").dt.strftime("%Y-%m")
-        for (key,), bars in merged.group_by(month.alias("month"), maintain_order=True):
-            before = known.filter(month == key)
-            if not bars.equals(before):
-                self.write(BARS, str(key), bars)
+        merged, report = merge_bars(known, incoming, whole=whole)
+        month = pl.col("date").dt.strftime("%Y-%m").alias("month")
+        before = known.with_columns(month).partition_by("month", include_key=False, as_dict=True)
+        after = merged.with_columns(month).partition_by("month", include_key=False, as_dict=True)
+        for key, bars in after.items():
+            if key not in before or not bars.equals(before[key]):
+                self.write(BARS, str(key[0]), bars)
+        for key in before.keys() - after.keys():
+            self.path(BARS, str(key[0])).unlink()
         return report
 
     def known_bars(self) -> pl.DataFrame:

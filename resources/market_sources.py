@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
+from resources.binance.source import BinanceSource
 from resources.files_source import FilesSource
 from resources.simulated_source import DEFAULT_END, DEFAULT_SEED, DEFAULT_SYMBOLS, SimulatedSource
 from sleevegraph.errors import ConfigurationError
@@ -25,12 +26,21 @@ class MarketSource(Protocol):
         """One line for metadata and logs: what is read, and that it is simulated where it is."""
         ...
 
+    @property
+    def whole(self) -> bool:
+        """Whether `fetch` gives every bar that counts, so that a stored bar which it no longer gives is withdrawn."""
+        ...
+
     def fetch(self, known: pl.DataFrame | None) -> pl.DataFrame:
         """Validated BAR_SCHEMA bars, sorted by symbol and date.
 
         `known` are the bars already stored; a source may give all of its bars or only what is new or
         revised against them. The caller merges.
         """
+        ...
+
+    def figures(self) -> dict[str, Any]:
+        """What the last `fetch` did, for metadata."""
         ...
 
 
@@ -40,6 +50,7 @@ class SourceSettings:
 
     path: Path | None = None
     exchange: str = "BINANCE"
+    binance: Callable[[], BinanceSource] | None = None
     seed: int = DEFAULT_SEED
     symbols: int = DEFAULT_SYMBOLS
     end: date = DEFAULT_END
@@ -55,7 +66,17 @@ def _simulated(settings: SourceSettings) -> MarketSource:
     return SimulatedSource(seed=settings.seed, symbols=settings.symbols, end=settings.end)
 
 
-SOURCES: dict[str, Callable[[SourceSettings], MarketSource]] = {"files": _files, "simulated": _simulated}
+def _binance(settings: SourceSettings) -> MarketSource:
+    if settings.binance is None:
+        raise ConfigurationError("market source binance: expected a home to keep its files in, found none")
+    return settings.binance()
+
+
+SOURCES: dict[str, Callable[[SourceSettings], MarketSource]] = {
+    "files": _files,
+    "simulated": _simulated,
+    "binance": _binance,
+}
 
 
 def market_source(name: str, settings: SourceSettings) -> MarketSource:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import polars as pl
 
@@ -20,6 +21,7 @@ class SimulatedSource:
     symbols: int = DEFAULT_SYMBOLS
     end: date = DEFAULT_END
     name: str = "simulated"
+    whole: bool = False
 
     def describe(self) -> str:
         """What is simulated."""
@@ -29,3 +31,7 @@ class SimulatedSource:
         """Every simulated bar up to `end`."""
         del known  # the whole market takes less time than finding out what is new in it
         return simulated_bars(self.end, seed=self.seed, symbols=self.symbols)
+
+    def figures(self) -> dict[str, Any]:
+        """Nothing beyond what is merged."""
+        return {}

@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 
@@ -9,15 +10,21 @@ import dagster as dg
 
 from resources.acceptances import Acceptances
 from resources.atomic import write_atomically
+from resources.binance.environment import settings_from
+from resources.binance.market_lake import MarketLake
+from resources.binance.source import BinanceSource, Scope
 from resources.home import Home, find_home
 from resources.lake import Lake
 from resources.market_sources import MarketSource, SourceSettings, market_source
 from resources.receipts import Receipts
 from resources.runs import Runs
 from sleevegraph.errors import ConfigurationError
+from sleevegraph.manifest import MarketProfile
 
 SOURCE_VARIABLE = "SLEEVEGRAPH_SOURCE"
 PATH_VARIABLE = "SLEEVEGRAPH_PATH"
+FROM_VARIABLE, QUOTES_VARIABLE, SYMBOLS_VARIABLE = "SLEEVEGRAPH_FROM", "SLEEVEGRAPH_QUOTES", "SLEEVEGRAPH_SYMBOLS"
+_SCOPE = {"from": FROM_VARIABLE, "quotes": QUOTES_VARIABLE, "symbols": SYMBOLS_VARIABLE}
 SIMULATED = "simulated market, not real prices"
 
 
@@ -51,8 +58,13 @@ class Store(dg.ConfigurableResource[None]):
         """Warnings that an operator accepted."""
         return Acceptances(self.folders.acceptances)
 
-    def source(self, exchange: str) -> MarketSource:
-        """Return the market source of this home: from the environment, else as recorded, else simulated.
+    @cached_property
+    def market_lake(self) -> MarketLake:
+        """What was fetched of an exchange, as it gave it."""
+        return MarketLake(self.folders.market)
+
+    def source_name(self) -> str:
+        """Name of this home's market source: from the environment, else as recorded, else simulated.
 
         A home keeps to one source for good: bars of two sources under one symbol would be neither.
         """
@@ -63,17 +75,56 @@ class Store(dg.ConfigurableResource[None]):
                 f"market source: expected {recorded['name']!r}, which {self.folders.root} already holds bars of, "
                 f"found {name!r}; use another home"
             )
-        path = os.environ.get(PATH_VARIABLE, "") or str(recorded.get("path", ""))
-        return market_source(name, SourceSettings(path=Path(path) if path else None, exchange=exchange))
+        return name
+
+    def source(self, market: MarketProfile) -> MarketSource:
+        """Return the market source of this home."""
+        path = os.environ.get(PATH_VARIABLE, "") or str(recorded_source(self.folders).get("path", ""))
+        settings = SourceSettings(
+            path=Path(path) if path else None, exchange=market.exchange, binance=lambda: self.binance(market)
+        )
+        return market_source(self.source_name(), settings)
+
+    def binance(self, market: MarketProfile) -> BinanceSource:
+        """Binance with the hosts of the environment and this home's scope; ConfigurationError in a home of other bars."""
+        if self.source_name() != "binance":
+            raise ConfigurationError(
+                f"market source: expected a home of 'binance', found one of {self.source_name()!r} at "
+                f"{self.folders.root}; use another home, or {SOURCE_VARIABLE}=binance in a new one"
+            )
+        settings = settings_from(os.environ)
+        return BinanceSource(settings, self.lake, self.market_lake, market, self._scope(market))
+
+    def _scope(self, market: MarketProfile) -> Scope:
+        """What is asked for now, else what the home's first ingest asked for."""
+        recorded = recorded_source(self.folders)
+
+        def setting(variable: str, key: str) -> str:
+            return os.environ.get(variable, "") or recorded.get(key, "")
+
+        try:
+            first = setting(FROM_VARIABLE, "from")
+            since = date.fromisoformat(first) if first else None
+        except ValueError:
+            raise ConfigurationError(f"{FROM_VARIABLE}: expected a date as YYYY-MM-DD, found {first!r}") from None
+        quotes = _listed(setting(QUOTES_VARIABLE, "quotes")) or market.universe.quotes
+        return Scope(quotes, since, _listed(setting(SYMBOLS_VARIABLE, "symbols")))
 
     def record_source(self, source: MarketSource) -> None:
-        """Remember the source, before its first bar is stored: a home never holds bars of a source it does not know."""
-        record = {
-            "name": source.name,
-            "path": _absolute(os.environ.get(PATH_VARIABLE)) or recorded_source(self.folders).get("path"),
-        }
+        """Remember the source, before its first bar is stored: a home never holds bars of a source it does not know.
+
+        What a first ingest of an exchange asked for is what later ones ask for unless told otherwise.
+        """
+        recorded = recorded_source(self.folders)
+        asked = {key: os.environ.get(variable) for key, variable in _SCOPE.items()} if not recorded else {}
+        record = {**asked, **recorded, "name": source.name}
+        record["path"] = _absolute(os.environ.get(PATH_VARIABLE)) or recorded.get("path")
         text = json.dumps({key: value for key, value in record.items() if value}, sort_keys=True)
         write_atomically(self.folders.source, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part for part in (piece.strip() for piece in text.split(",")) if part)
 
 
 def _absolute(path: str | None) -> str | None:

@@ -33,7 +33,7 @@ BAR_SCHEMA: Final = pl.Schema(
 KNOWN_QUOTES: Final = (
     "USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USDP", "DAI", "USDS", "PAX", "USD1", "AEUR", "EURI", "UST", "BTC",
     "ETH", "BNB", "XRP", "TRX", "DOGE", "DOT", "SOL", "EUR", "GBP", "AUD", "TRY", "BRL", "JPY", "ARS", "COP", "CZK",
-    "IDRT", "BIDR", "BVND", "MXN", "NGN", "PLN", "RON", "RUB", "UAH", "VAI", "ZAR",
+    "IDRT", "BIDR", "BKRW", "BVND", "MXN", "NGN", "PLN", "RON", "RUB", "UAH", "VAI", "ZAR",
 )
 # fmt: on
 """Quote assets of Binance Spot, for bars that come without exchange metadata."""
@@ -45,10 +45,11 @@ _ISO_DAY = r"^\d{4}-\d{2}-\d{2}([T ]00:00(:00(\.0+)?)?(Z|\+00:00))?$"
 
 @dataclass(frozen=True, slots=True)
 class MergeReport:
-    """What one ingest changed. `first_revised` is the earliest date whose stored bar was replaced."""
+    """What one ingest changed. `first_revised` is the earliest date whose stored bar was replaced or withdrawn."""
 
     added: int
     revised: int
+    withdrawn: int
     unchanged: int
     first_revised: date | None
 
@@ -108,22 +109,27 @@ def canonical_bars(
     return bars.sort(KEY)
 
 
-def merge_bars(stored: pl.DataFrame, incoming: pl.DataFrame) -> tuple[pl.DataFrame, MergeReport]:
+def merge_bars(
+    stored: pl.DataFrame, incoming: pl.DataFrame, *, whole: bool = False
+) -> tuple[pl.DataFrame, MergeReport]:
     """Stored bars with `incoming` put over them: on one (symbol, date) the incoming record wins.
 
     Both frames keep the bar contract; so does the result, sorted by symbol and date. Merging the same
-    bars again changes nothing.
+    bars again changes nothing. With `whole`, stored bars that `incoming` lacks are withdrawn.
     """
     old, new = stored.select(BAR_SCHEMA.names()), incoming.select(BAR_SCHEMA.names())
     values = [name for name in BAR_SCHEMA if name not in KEY]
     both = new.join(old, on=KEY, how="inner", suffix="_old")
     changed = both.filter(pl.any_horizontal(pl.col(v).ne_missing(pl.col(f"{v}_old")) for v in values))
-    merged = pl.concat([old.join(new, on=KEY, how="anti"), new]).sort(KEY)
+    others = old.join(new, on=KEY, how="anti")
+    kept, withdrawn = (others.clear(), others) if whole else (others, others.clear())
+    merged = pl.concat([kept, new]).sort(KEY)
     _validate_identities(merged, "daily_bars with the new bars")
-    first = changed["date"].min()
+    first = pl.concat([changed["date"], withdrawn["date"]]).min()
     return merged, MergeReport(
         added=new.height - both.height,
         revised=changed.height,
+        withdrawn=withdrawn.height,
         unchanged=both.height - changed.height,
         first_revised=first if isinstance(first, date) else None,
     )

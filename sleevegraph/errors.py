@@ -13,6 +13,14 @@ class BarsError(SleevegraphError):
     """Market bars that break the bar contract."""
 
 
+class ArchiveError(SleevegraphError):
+    """A file, page or answer of an exchange that is not what its name, listing or checksum says."""
+
+
+class TransferError(SleevegraphError):
+    """An answer that a host would not give, after every retry."""
+
+
 class MissingFeatureError(SleevegraphError):
     """A selection feature that a rule needs and the data does not give."""
 

@@ -3,11 +3,14 @@
 Section numbers are those of the domain rules (docs/domain.md). Unknown keys are refused.
 """
 
+from collections.abc import Iterable
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sleevegraph.atoms import Direction
+from sleevegraph.bars import KNOWN_QUOTES
 
 RISK_PROFILES = ("hrp", "min_variance", "max_sharpe", "risk_parity", "equal_weight", "barbell", "market", "benchmark")
 """The eight recipes, in the order in which they are stored and shown."""
@@ -15,6 +18,9 @@ RISK_PROFILES = ("hrp", "min_variance", "max_sharpe", "risk_parity", "equal_weig
 Covariance = Literal["sample", "ledoit_wolf"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,79}$")]
+Asset = Annotated[str, Field(pattern=r"^[\p{L}\p{N}]{1,20}$")]
+QuoteAsset = Annotated[str, Field(pattern=r"^[\p{L}\p{N}]{2,20}$")]
+"""Of one letter it would end half of all tickers: such a quote holds only where the exchange names the pair."""
 
 DEFAULT_FEATURE_WEIGHTS = {
     "momentum": 1.75,
@@ -60,6 +66,50 @@ class CompletenessRules(Rules):
 
     min_fresh_share: Share = 0.80
     """Of the symbols that traded in the ten days before P, how many must have a bar on P-1."""
+    max_defect_share: Share = 0.05
+    """Of the symbols of the window that ends at P-1, how many may lack a file, or have bars that another source
+    contradicts: one symbol never blocks, a source gone wrong does."""
+
+
+class Rename(Rules):
+    """One coin's change of name: `old` until the day before `since`, the first day of bars as `new`."""
+
+    old: Asset
+    new: Asset
+    since: date
+
+
+class SymbolRules(Rules):
+    """How a ticker is read: quote assets, and who was called what when."""
+
+    quotes: tuple[QuoteAsset, ...] = Field(KNOWN_QUOTES, min_length=1)
+    """Beside those that the exchange itself names."""
+    renames: tuple[Rename, ...] = ()
+    """Each name leaves once and arrives once, and the dates along a chain ascend: a ticker that another coin took
+    over (LUNA) is no rename, a merger (AGIX and OCEAN into FET) is none either."""
+
+    @model_validator(mode="after")
+    def _one_history_per_coin(self) -> "SymbolRules":
+        _require_distinct("quotes", self.quotes)
+        _require_distinct("renames.old", (rename.old for rename in self.renames))
+        _require_distinct("renames.new", (rename.new for rename in self.renames))
+        arrived = {rename.new: rename for rename in self.renames}
+        for rename in self.renames:
+            before = arrived.get(rename.old)
+            if rename.old == rename.new or (before is not None and before.since >= rename.since):
+                since = rename.since if before is None else before.since
+                raise ValueError(
+                    f"renames: expected {rename.old} to become {rename.new} after it got its own name, found {since} "
+                    f"and {rename.since}; a coin does not return to a name"
+                )
+        return self
+
+
+def _require_distinct(key: str, names: Iterable[str]) -> None:
+    listed = list(names)
+    repeated = sorted({name for name in listed if listed.count(name) > 1})
+    if repeated:
+        raise ValueError(f"{key}: expected each name once, found {repeated} more than once")
 
 
 class SelectionRules(Rules):
@@ -177,6 +227,7 @@ class MarketProfile(Rules):
     benchmark_symbols: tuple[str, ...] = Field(("BINANCE:BTCUSDT",), min_length=1)
     universe: UniverseRules = Field(default_factory=UniverseRules)
     completeness: CompletenessRules = Field(default_factory=CompletenessRules)
+    symbols: SymbolRules = Field(default_factory=SymbolRules)
 
 
 class Manifest(Rules):

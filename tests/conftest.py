@@ -10,6 +10,8 @@ import pytest
 from dagster._core.storage.defs_state.base import set_defs_state_storage
 
 from tests.homes import KEYS, TemporaryHome, copied_home, made_home, remove_homes, small_definitions, small_market
+from tests.replica import markets
+from tests.replica.handle import Replica
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -65,3 +67,44 @@ def home(_four_rebalances: Path) -> Iterator[TemporaryHome]:
     own = copied_home(_four_rebalances, small_definitions())
     yield own
     remove_homes([own])
+
+
+def _tree(tmp_path_factory: pytest.TempPathFactory, worker_id: str, name: str, make: Callable[[Path], None]) -> Path:
+    """A replica's folder, made once for all workers."""
+    shared = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
+    root = shared / name
+    with (shared / f"{name}.lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        if not (root / "complete").exists():
+            make(root)
+            (root / "complete").touch()
+    return root
+
+
+@pytest.fixture(scope="session")
+def small_tree(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """What the replica of the small made market serves."""
+    return _tree(tmp_path_factory, worker_id, "small_tree", markets.build_small)
+
+
+@pytest.fixture(scope="session")
+def recorded_tree(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """What the replica of the 411 recorded symbols serves; only where the shared folder is."""
+    return _tree(tmp_path_factory, worker_id, "recorded_tree", markets.build_recorded)
+
+
+@pytest.fixture
+def replica(small_tree: Path) -> Iterator[Replica]:
+    """A server of one's own of the small market, at SMALL_NOW."""
+    with Replica(small_tree) as server:
+        server.now(markets.SMALL_NOW)
+        server.archive_until(markets.SMALL_ARCHIVE_UNTIL)
+        yield server
+
+
+@pytest.fixture
+def recorded_replica(recorded_tree: Path) -> Iterator[Replica]:
+    """A server of one's own of the 411 recorded symbols, at RECORDED_NOW."""
+    with Replica(recorded_tree) as server:
+        server.archive_until(markets.RECORDED_ARCHIVE_UNTIL)
+        yield server

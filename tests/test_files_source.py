@@ -186,7 +186,8 @@ def test_two_files_that_disagree_on_a_base_are_refused(tmp_path: Path) -> None:
 
 def test_each_source_answers_to_its_name(tmp_path: Path) -> None:
     settings = SourceSettings(path=write(tmp_path, "a.csv", CSV), symbols=20, end=date(2021, 2, 1))
-    for name in SOURCES:
+    assert set(SOURCES) == {"files", "simulated", "binance"}  # the last one is asked in test_binance_source.py
+    for name in ("files", "simulated"):
         source = market_source(name, settings)
         assert source.name == name
         assert source.fetch(None).schema == BAR_SCHEMA
@@ -203,7 +204,7 @@ def test_the_simulated_source_says_what_it_is_and_grows_by_its_end() -> None:
 
 
 def test_an_unknown_source_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigurationError, match="market source: expected one of files, simulated, found 'kraken'"):
+    with pytest.raises(ConfigurationError, match="market source: expected one of files, simulated, binance, found 'kraken'"):
         market_source("kraken", SourceSettings())
 
 

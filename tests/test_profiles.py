@@ -128,6 +128,12 @@ def test_adding_a_file_adds_the_sleeve_and_the_meta(folder: Path) -> None:
             "exchnge: expected a key among exchange, benchmark_symbols, universe, completeness",
         ),
         ("exchange =", "exchange", "expected TOML, found: "),
+        (
+            'old = "MATIC", new = "POL"',
+            'old = "TVK", new = "POL"',
+            "symbols.renames.old: expected each name once, found ['TVK'] more than once",
+        ),
+        ("since = 2024-09-13", 'since = "soon"', "symbols.renames.16.since: expected a valid date"),
     ],
 )
 def test_a_defect_in_the_market_file_is_named(folder: Path, old: str, new: str, message: str) -> None:

@@ -14,6 +14,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster_graphql.test.utils import execute_dagster_graphql
 from pydantic import BaseModel
 
+from assets.grid import GRID
 from definitions import build_definitions
 from profiles.load import load_manifest
 from resources.lake import AssetPath
@@ -46,6 +47,9 @@ MARKET: Mapping[str, tuple[Any, set[str]]] = {
     "universe.min_annual_volatility": (0.03, {"universe"}),
     "universe.excluded_bases": ({"stable": ("USDC",)}, {"universe"}),
     "completeness.min_fresh_share": (0.7, set()),
+    "completeness.max_defect_share": (0.1, set()),
+    "symbols.quotes": (("USDT",), {"daily_bars"}),
+    "symbols.renames": ((), set()),
 }
 SLEEVE: Mapping[str, tuple[Any, set[str]]] = {
     "logic": ("rating_x", {"synthetic_returns", "risk_weights"}),
@@ -161,7 +165,8 @@ def changed(manifest: Manifest, part: str, key: str, value: object) -> Manifest:
 
 def versions(definitions: dg.Definitions) -> dict[str, str | None]:
     """Code version by asset."""
-    return {spec.key.to_user_string(): spec.code_version for asset in definitions.assets or () for spec in asset.specs}
+    specs = (spec for asset in definitions.assets or () for spec in getattr(asset, "specs", [asset]))
+    return {spec.key.to_user_string(): spec.code_version for spec in specs}
 
 
 @cache
@@ -238,7 +243,7 @@ def capped() -> dg.Definitions:
 def grid_assets(definitions: dg.Definitions) -> list[AssetPath]:
     """Paths of all assets on the grid."""
     graph = definitions.resolve_asset_graph()
-    return [tuple(key.path) for key in graph.materializable_asset_keys if graph.get(key).is_partitioned]
+    return [tuple(key.path) for key in graph.materializable_asset_keys if graph.get(key).partitions_def == GRID]
 
 
 def stale(home: TemporaryHome, definitions: str) -> dict[tuple[str, str], set[tuple[str, str]]]:
@@ -288,14 +293,24 @@ def test_an_ingest_that_brings_nothing_or_only_later_bars_leaves_every_partition
     assert stale(home, "unchanged") == {}
 
 
-def test_an_ingest_that_restates_a_bar_makes_stale_what_reads_bars(home: TemporaryHome) -> None:
-    factor = pl.when(pl.col("date") == date(2022, 1, 3)).then(1.01).otherwise(1.0)
-    assert home.ingest(small_market().with_columns(pl.col("quote_volume") * factor)).success
+def restated(day: date) -> pl.DataFrame:
+    """The small market with every quote volume of one day a hundredth higher."""
+    factor = pl.when(pl.col("date") == day).then(1.01).otherwise(1.0)
+    return small_market().with_columns(pl.col("quote_volume") * factor)
+
+
+@pytest.mark.parametrize(
+    ("day", "after"), [(date(2022, 1, 3), KEYS), (date(2022, 2, 19), KEYS[2:]), (date(2022, 2, 18), KEYS[1:])]
+)
+def test_an_ingest_that_restates_a_bar_makes_stale_what_reads_bars_at_the_rebalances_after_it(
+    home: TemporaryHome, day: date, after: tuple[str, ...]
+) -> None:
+    assert home.ingest(restated(day)).success
     readers = [("universe",), ("technical_ratings",)]
     readers += [(sleeve, read) for sleeve in (LONG, SHORT) for read in ("winners", "synthetic_returns", "track_record")]
     readers += [(sleeve, "sleeve_metrics") for sleeve in (LONG, SHORT)] + [
         (meta, "meta_metrics") for meta in (META, NESTED)
     ]
     readers += [(portfolio, "audit_bundle") for portfolio in (LONG, SHORT, META, NESTED)]
-    expected = {key: why for path in readers for key, why in of(path, ("DATA", ("daily_bars",))).items()}
-    assert stale(home, "unchanged") == expected
+    why = {("DATA", "known_bars")}
+    assert stale(home, "unchanged") == {("/".join(path), key): why for path in readers for key in after}

@@ -1,0 +1,173 @@
+"""`sleevegraph ingest`: bring what is stored of Binance up to date."""
+
+import io
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
+import click
+import dagster as dg
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from assets.exchange import MONTHS
+from commands.home import create, open_instance, stdout_console, with_home
+from commands.progress import quiet_run
+from profiles.load import load_manifest
+from resources.binance.ingest import Ingested
+from resources.binance.progress import showing
+from resources.home import Home
+from resources.store import FROM_VARIABLE, QUOTES_VARIABLE, SOURCE_VARIABLE, SYMBOLS_VARIABLE, Store
+from sleevegraph.errors import ConfigurationError, LakeError
+from sleevegraph.market_data.datasets import DAILY, DATASETS, INTERVALS, Dataset
+
+SHOWN = 5
+"""Files that are named one by one."""
+
+
+@click.command()
+@click.option("--source", type=click.Choice(["binance"]), default="binance", show_default=True, help="Market source.")
+@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day; its whole month is fetched.")
+@click.option("--symbols", default="", metavar="A,B", help="Only these symbols.")
+@click.option("--quotes", default="", metavar="A,B", help="Every symbol quoted in these; the manifest's by default.")
+@click.option("--interval", type=click.Choice(INTERVALS), help="Of Spot bars.  [default: 1d]")
+@click.option("--dataset", "name", type=click.Choice(list(DATASETS)), help="Instead of --interval.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be fetched.")
+@with_home
+def ingest(
+    home: Home,
+    source: str,
+    first: date | None,
+    symbols: str,
+    quotes: str,
+    interval: str | None,
+    name: str | None,
+    *,
+    dry_run: bool,
+) -> None:
+    """Fetch bars and other data that are new or were restated; what is stored already is not fetched again.
+
+    A home remembers the options of its first ingest, and later ones may leave them out.
+    """
+    dataset = _dataset(interval, name)
+    if symbols and quotes:
+        raise ConfigurationError("--quotes: expected none beside --symbols; give one of them")
+    settings = {
+        SOURCE_VARIABLE: source,
+        FROM_VARIABLE: f"{first:%Y-%m-%d}" if first else "",
+        SYMBOLS_VARIABLE: symbols.upper(),
+        QUOTES_VARIABLE: quotes.upper(),
+    }
+    os.environ.update({variable: value for variable, value in settings.items() if value})
+    store, market = Store(home=str(home.root)), load_manifest().market
+    binance = store.binance(market)
+    if dry_run:
+        with _shown():
+            plan = binance.ingest(binance.request(dataset), dry_run=True)
+        _say_plan(dataset, plan)
+        return
+    create(home)
+    from definitions import defs  # noqa: PLC0415 - reads profiles, whose errors are ours to print
+
+    began = time.monotonic()
+    quiet = Console(file=io.StringIO())
+    with open_instance(home) as instance:
+        with _shown():
+            if dataset.name == DAILY:
+                quiet_run(defs, "ingest", ["daily_bars"], instance, quiet)
+            else:
+                quiet_run(defs, "history", [dataset.name], instance, quiet, partitions=_months(binance.scope.first))
+        done = instance.get_latest_materialization_event(
+            dg.AssetKey("daily_bars" if dataset.name == DAILY else dataset.name)
+        )
+    if done is None or done.asset_materialization is None:
+        raise LakeError(f"{dataset.name}: expected a materialisation after the ingest, found none")
+    figures = {name: entry.value for name, entry in done.asset_materialization.metadata.items()}
+    _say_summary(dataset, figures, time.monotonic() - began)
+
+
+def _dataset(interval: str | None, name: str | None) -> Dataset:
+    if interval and name:
+        raise ConfigurationError(f"--interval: expected none beside --dataset {name}, found {interval}")
+    return DATASETS[name or f"spot_klines_{interval or '1d'}"]
+
+
+def _months(first: date | None) -> tuple[str, str]:
+    """The range of partitions from a day's month to the present one."""
+    newest, oldest = MONTHS.get_last_partition_key(), MONTHS.get_first_partition_key()
+    return (f"{first:%Y-%m}-01" if first else str(oldest)), str(newest)
+
+
+def _say_plan(dataset: Dataset, planned: Ingested) -> None:
+    """One line per kind of file, on stdout."""
+    plan, symbols = planned.survey.plan, len(planned.survey.symbols)
+    table = Table(title=f"{dataset.name}: {symbols} symbols", title_justify="left")
+    for column in ("files", "count", "bytes", "first", "last"):
+        table.add_column(column, justify="left" if column == "files" else "right")
+    for what, files in (("new", plan.new), ("restated", plan.restated)):
+        for span, some in sorted(files.partition_by("span", as_dict=True).items()):
+            row = (some.height, decimal(int(some["size"].sum())), some["first"].min(), some["last"].max())
+            table.add_row(f"{what}, {span[0]}", *map(str, row))
+    table.add_row("stored already", str(plan.unchanged), "", "", "")
+    stdout_console().print(table)
+    click.echo(f"{plan.files.height} files of {decimal(plan.transferred)} to fetch; nothing was fetched (--dry-run)")
+
+
+def _say_summary(dataset: Dataset, figures: dict[str, Any], seconds: float) -> None:
+    """What was done on stdout, what was not on stderr."""
+    hosts = f" from {', '.join(figures['rest_hosts'])}" if figures["rest_hosts"] else ""
+    click.echo(
+        f"{dataset.name}: {figures['ingested_symbols']} symbols: {figures['files']} files stored "
+        f"({figures['files_resumed']} of them resumed, {figures['files_restated']} restated), "
+        f"{figures['files_unchanged']} unchanged, {decimal(figures['bytes_transferred'])} transferred; "
+        f"{figures['rows_added']} rows added, {figures['rows_revised']} revised, "
+        f"{figures['rows_from_rest']} by REST{hosts}; {seconds:.1f} s"
+    )
+    for key, reason in list(figures["quarantined"].items())[:SHOWN]:
+        click.echo(f"quarantined: {key}: {reason}", err=True)
+    if figures["files_quarantined"] > SHOWN:
+        click.echo(f"and {figures['files_quarantined'] - SHOWN} more files are quarantined", err=True)
+    for key in figures["files_vanished"][:SHOWN]:
+        click.echo(f"no longer listed, its rows are kept: {key}", err=True)
+    for name in figures["refused_names"][:SHOWN]:
+        click.echo(f"listed under a name that no symbol can have, left out: {name!r}", err=True)
+
+
+class _Bars:
+    """A bar for each stage of an ingest."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task: TaskID | None = None
+
+    def begin(self, stage: str, total: int) -> None:
+        """Open the next bar."""
+        self._task = self._progress.add_task(stage, total=total, transferred="")
+        self._sum = 0
+
+    def advance(self, transferred: int = 0) -> None:
+        """Move it by one step."""
+        if self._task is not None:
+            self._sum += transferred
+            self._progress.update(self._task, advance=1, transferred=decimal(self._sum) if self._sum else "")
+
+
+@contextmanager
+def _shown() -> Iterator[None]:
+    """Show the stages on stderr where that is a screen."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[transferred]}"),
+        TimeElapsedColumn(),
+    )
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with progress, showing(_Bars(progress)):
+        yield

@@ -1,0 +1,1 @@
+"""Binance: the public archive and the REST API."""

@@ -1,0 +1,183 @@
+"""What was fetched of an exchange, by dataset and month: archive rows with their files, and REST rows by host.
+
+A month of a dataset is a few Parquet files, each of a fixed share of the symbols. The provenance of a file's rows stands
+in its own footer, so that rows and provenance are replaced in one step.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, NamedTuple
+from zlib import crc32
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from resources.atomic import write_atomically
+from sleevegraph.errors import LakeError
+from sleevegraph.market_data.datasets import Dataset
+from sleevegraph.market_data.merging import SOURCE, Merged
+from sleevegraph.market_data.planning import LISTED, SOURCES
+
+_SOURCES, _RESTATED = "sleevegraph_sources", "sleevegraph_restated"
+"""Keys in a Parquet file's own metadata."""
+
+OTHER_EXCHANGE: Final = "binance.us"
+"""Its bars are of another market: they count only where no other host has the bar."""
+
+CALENDAR: Final = pl.Schema({**LISTED, "status": pl.String()})
+"""`status` is stored, quarantined or failed."""
+
+REST_COLUMNS: Final = {"host": pl.String(), "fetched_at": pl.Datetime("us", "UTC")}
+
+
+class Unit(NamedTuple):
+    """One stored file of archive rows: a month of a fixed share of the symbols."""
+
+    month: str
+    shard: int
+
+
+def unit_of(dataset: Dataset, symbol: str, month: str) -> Unit:
+    """Where the rows of a symbol's month are stored."""
+    return Unit(month, crc32(symbol.encode()) % dataset.shards)
+
+
+class MarketLake:
+    """Rows under `root`; every write is atomic and keeps what it replaces as a revision."""
+
+    def __init__(self, root: Path) -> None:
+        """Use the folder `root`, which need not exist yet."""
+        self.root = root
+
+    def months(self, dataset: Dataset) -> list[str]:
+        """Months with rows, ascending."""
+        folders = self.root.joinpath(dataset.name).glob("????-??")
+        return sorted(folder.name for folder in folders if any(folder.glob("[!.]*.parquet")))
+
+    def read(self, dataset: Dataset, unit: Unit) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Rows and SOURCES of one file; both empty where there is none."""
+        path = self._path(dataset, unit)
+        if not path.is_file():
+            return pl.Schema({**dataset.schema, SOURCE: pl.UInt32()}).to_frame(), SOURCES.to_frame()
+        try:
+            return pl.read_parquet(path, glob=False), _sources(path)
+        except PolarsError as error:
+            raise _unreadable(path, error) from error
+
+    def commit(self, dataset: Dataset, unit: Unit, merged: Merged) -> None:
+        """Store one file's rows, and before that what they revise."""
+        if merged.restated.height or merged.revised.height:
+            self._keep_revision(dataset, unit, merged)
+        self._write(self._path(dataset, unit), merged.rows, {_SOURCES: _json(merged.sources)})
+
+    def sources(self, dataset: Dataset, months: Sequence[str] | None = None) -> pl.DataFrame:
+        """SOURCES of every stored archive row."""
+        return pl.concat([SOURCES.to_frame(), *(_sources(path) for path in self._files(dataset, "archive", months))])
+
+    def archive(self, dataset: Dataset, months: Sequence[str] | None = None) -> pl.LazyFrame:
+        """Archive rows without order."""
+        frames = [pl.scan_parquet(path, glob=False).drop(SOURCE) for path in self._files(dataset, "archive", months)]
+        return pl.concat([dataset.schema.to_frame().lazy(), *frames])
+
+    def rest(self, dataset: Dataset, months: Sequence[str] | None = None) -> pl.LazyFrame:
+        """Rows that REST answered, with host and time of the answer; one bar may have come from several hosts."""
+        empty = pl.Schema({**dataset.schema, **REST_COLUMNS}).to_frame().lazy()
+        return pl.concat([empty, *(pl.scan_parquet(p, glob=False) for p in self._files(dataset, "rest", months))])
+
+    def store_rest(self, dataset: Dataset, rows: pl.DataFrame) -> None:
+        """Add REST rows, one file per month and host; a bar asked for again replaces the one from the same host."""
+        month = pl.col("open_time").dt.strftime("%Y-%m").alias("month")
+        for (name, host), group in rows.group_by(month, "host", maintain_order=True):
+            slug = sha256(str(host).encode()).hexdigest()[:12]
+            path = self.root / dataset.name / str(name) / f"rest-{slug}.parquet"
+            known = [pl.read_parquet(path, glob=False)] if path.is_file() else []
+            both = pl.concat([*known, group]).unique(["symbol", "open_time"], keep="last", maintain_order=True)
+            metadata = {"sleevegraph_host": str(host)}
+            self._write(path, both.sort("symbol", "open_time"), metadata)
+
+    def rows(self, dataset: Dataset, months: Sequence[str] | None = None) -> pl.DataFrame:
+        """Archive rows, and REST rows where the archive has none, sorted by symbol and time, each once."""
+        archive = self.archive(dataset, months).collect()
+        if dataset.kind != "klines":
+            return archive.sort("symbol", pl.nth(1))
+        foreign = pl.col("host").str.contains(OTHER_EXCHANGE, literal=True)
+        rest = self.rest(dataset, months).sort(foreign, pl.col("fetched_at"), descending=[False, True]).collect()
+        rest = rest.unique(["symbol", "open_time"], keep="first", maintain_order=True)
+        newer = rest.select(dataset.schema.names()).join(archive, on=["symbol", "open_time"], how="anti")
+        return pl.concat([archive, newer]).sort("symbol", "open_time")
+
+    def calendar(self, dataset: Dataset) -> pl.DataFrame:
+        """CALENDAR rows: every file that the archive listed, and what became of it."""
+        path = self.root / dataset.name / "calendar.parquet"
+        return pl.read_parquet(path, glob=False) if path.is_file() else CALENDAR.to_frame()
+
+    def store_calendar(
+        self, dataset: Dataset, listed: pl.DataFrame, quarantined: Iterable[str], failed: Iterable[str]
+    ) -> None:
+        """Put the LISTED rows of an ingest over the months of the same symbols."""
+        status = {**dict.fromkeys(quarantined, "quarantined"), **dict.fromkeys(failed, "failed")}
+        kind = pl.String()
+        fresh = listed.with_columns(status=pl.col("key").replace_strict(status, default="stored", return_dtype=kind))
+        month = pl.col("first").dt.strftime("%Y-%m").alias("month")
+        older = (
+            self.calendar(dataset)
+            .with_columns(month)
+            .join(fresh.with_columns(month), on=["symbol", "month"], how="anti")
+        )
+        self._write(
+            self.root / dataset.name / "calendar.parquet", pl.concat([older.drop("month"), fresh]).sort("key"), {}
+        )
+
+    def revisions(self, dataset: Dataset) -> list[tuple[pl.DataFrame, pl.DataFrame]]:
+        """(rows before and after, files restated) of every revision, oldest first."""
+        files = sorted(
+            self.root.joinpath("revisions", dataset.name).glob("[!.]*.parquet"), key=lambda p: p.stat().st_mtime_ns
+        )
+        return [(pl.read_parquet(path, glob=False), _table(path, _RESTATED)) for path in files]
+
+    def _keep_revision(self, dataset: Dataset, unit: Unit, merged: Merged) -> None:
+        """Named after what it says, so that a run killed before the rows were replaced writes the same file again."""
+        content = merged.restated.drop("fetched_at").write_csv() + merged.revised.write_csv()
+        stem = f"{unit.month}-{unit.shard:02d}-{sha256(content.encode()).hexdigest()[:16]}"
+        metadata = {_RESTATED: _json(merged.restated)}
+        self._write(self.root / "revisions" / dataset.name / f"{stem}.parquet", merged.revised, metadata)
+
+    def _write(self, path: Path, rows: pl.DataFrame, metadata: dict[str, str]) -> None:
+        write_atomically(path, lambda temporary: rows.write_parquet(temporary, metadata=metadata))
+
+    def _path(self, dataset: Dataset, unit: Unit) -> Path:
+        return self.root / dataset.name / unit.month / f"archive-{unit.shard:02d}.parquet"
+
+    def _files(self, dataset: Dataset, kind: str, months: Sequence[str] | None) -> list[Path]:
+        names = self.months(dataset) if months is None else months
+        return [path for name in names for path in sorted((self.root / dataset.name / name).glob(f"{kind}-*.parquet"))]
+
+
+def _sources(path: Path) -> pl.DataFrame:
+    return _table(path, _SOURCES).with_columns(pl.col("first", "last").str.to_date(), _utc("fetched_at")).cast(SOURCES)
+
+
+def _utc(column: str) -> pl.Expr:
+    return pl.col(column).str.to_datetime("%+", time_unit="us", time_zone="UTC")
+
+
+def _json(table: pl.DataFrame) -> str:
+    """By column, which is a quarter of the size of rows; days and times as text."""
+    text = table.with_columns(pl.col(pl.Date, pl.Datetime).dt.to_string("iso:strict"))
+    return json.dumps(text.to_dict(as_series=False), ensure_ascii=False)
+
+
+def _table(path: Path, key: str) -> pl.DataFrame:
+    try:
+        return pl.DataFrame(json.loads(pl.read_parquet_metadata(path)[key]))
+    except (PolarsError, KeyError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> LakeError:
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return LakeError(
+        f"{path}: expected a file written by an ingest, found {first}; delete it and ingest its month again"
+    )

@@ -1,0 +1,199 @@
+"""From a plan to stored rows: files are fetched side by side, and a month is stored when its last file is there."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import polars as pl
+
+from resources.binance.archive import Archive, Download, ListedFile
+from resources.binance.crew import for_each
+from resources.binance.market_lake import MarketLake, Unit, unit_of
+from resources.binance.progress import Progress
+from resources.binance.quarantine import Quarantine
+from resources.binance.staging import Staging
+from sleevegraph.errors import ArchiveError, TransferError
+from sleevegraph.market_data.datasets import Dataset
+from sleevegraph.market_data.merging import SOURCE, merge
+from sleevegraph.market_data.planning import SOURCES
+from sleevegraph.market_data.tables import read_tables
+
+HELD_BYTES = 64 * 2**20
+"""Content that waits for the rest of its months; beyond it no further month is begun."""
+
+PARSED_BYTES = 16 * 2**20
+"""Of CSV at once: to parse it takes some ten times as much."""
+
+GIVE_UP_AFTER = 5
+"""Transfers that failed for good, one after another: then the host is down, and the rest would only take hours to fail."""
+
+
+@dataclass(slots=True)
+class Transferred:
+    """What came of a plan."""
+
+    files: int = 0
+    resumed: int = 0
+    transferred: int = 0
+    added: int = 0
+    revised: int = 0
+    restated: int = 0
+    quarantined: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    months: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """The files of one stored unit, as far as they are there."""
+
+    unit: Unit
+    waiting: int = 0
+    content: list[Download] = field(default_factory=list)
+
+
+class Pipeline:
+    """One run over one plan."""
+
+    def __init__(self, dataset: Dataset, lake: MarketLake, archive: Archive, progress: Progress) -> None:
+        """Store into `lake` what `archive` gives."""
+        self._dataset = dataset
+        self._lake = lake
+        self._archive = archive
+        self._progress = progress
+        self._staging = Staging(lake.root / "staging", archive.host)
+        self._quarantine = Quarantine(lake.root / "quarantine" / dataset.name)
+        self._held: dict[Unit, int] = {}
+        self._failures = 0
+        self._room = asyncio.Condition()
+        self._storing = asyncio.Lock()
+        self._result = Transferred()
+
+    async def run(self, files: Sequence[ListedFile], concurrency: int) -> Transferred:
+        """Fetch and store all of them, in the order of the months.
+
+        Raises
+        ------
+        TransferError
+            The host gave nothing any more. What was fetched until then is stored or kept for the next run.
+        """
+        batches: dict[Unit, _Batch] = {}
+        queue: list[tuple[_Batch, ListedFile]] = []
+        units = {file.key: unit_of(self._dataset, file.symbol, f"{file.period.first:%Y-%m}") for file in files}
+        for file in sorted(files, key=lambda file: (units[file.key], file.key)):
+            batch = batches.setdefault(units[file.key], _Batch(units[file.key]))
+            batch.waiting += 1
+            queue.append((batch, file))
+        await for_each(queue, self._take, concurrency)
+        return self._result
+
+    async def _take(self, item: tuple[_Batch, ListedFile]) -> None:
+        batch, file = item
+        await self._wait_for_room(batch.unit)
+        try:
+            download = await self._fetched(file)
+            batch.content.append(download)
+            self._held[batch.unit] += len(download.content)
+            self._failures = 0
+        except ArchiveError as error:
+            self._put_aside(file, str(error))
+        except TransferError as error:
+            self._result.failed[file.key] = str(error)
+            self._failures += 1
+            if self._failures >= GIVE_UP_AFTER:
+                raise
+        self._progress.advance(file.size)
+        batch.waiting -= 1
+        if not batch.waiting:
+            await self._finish(batch)
+
+    async def _wait_for_room(self, unit: Unit) -> None:
+        """Begin no further unit while much content waits: whoever comes first in the queue never waits for the others."""
+        async with self._room:
+            await self._room.wait_for(
+                lambda: unit in self._held or not self._held or sum(self._held.values()) < HELD_BYTES
+            )
+            self._held.setdefault(unit, 0)
+
+    async def _fetched(self, file: ListedFile) -> Download:
+        staged = self._staging.take(file)
+        if staged is not None:
+            self._result.resumed += 1
+            return staged
+        download = await self._archive.download(file)
+        self._result.transferred += len(download.body)
+        self._staging.keep(file, download)
+        return download
+
+    async def _finish(self, batch: _Batch) -> None:
+        async with self._storing:
+            await asyncio.to_thread(self._store, batch)
+        async with self._room:
+            del self._held[batch.unit]
+            self._room.notify_all()
+
+    def _store(self, batch: _Batch) -> None:
+        """Read the files of one unit and put their rows over the stored ones."""
+        frames, sources = [], []
+        for part in _parts(batch.content):
+            rows, broken = read_tables(self._dataset, [(d.file.symbol, d.file.period, d.content) for d in part])
+            for number, reason in broken.items():
+                self._put_aside(part[number].file, f"{part[number].file.key}: {reason}", part[number].body)
+            counts = dict(rows.group_by(SOURCE).len().iter_rows())
+            sound = pl.DataFrame({SOURCE: sorted(counts)}, schema={SOURCE: pl.UInt32})
+            renumbered = sound.with_row_index("_new", offset=len(sources))
+            frames.append(rows.join(renumbered, on=SOURCE, maintain_order="left").drop(SOURCE).rename({"_new": SOURCE}))
+            sources += [_source(part[number], counts[number]) for number in sound[SOURCE]]
+        if sources:
+            self._merge(batch, pl.concat(frames), pl.DataFrame(sources, schema=SOURCES))
+        self._staging.drop(one.file.key for one in batch.content)
+
+    def _merge(self, batch: _Batch, rows: pl.DataFrame, sources: pl.DataFrame) -> None:
+        merged = merge(self._lake.read(self._dataset, batch.unit), (rows, sources), self._dataset.time)
+        self._lake.commit(self._dataset, batch.unit, merged)
+        for key in sources["key"]:
+            self._quarantine.release(key)
+        result = self._result
+        result.files += sources.height
+        result.added += merged.added
+        result.revised += merged.revised.filter(pl.col("state") == "before").height
+        result.restated += merged.restated.height
+        result.months.add(batch.unit.month)
+
+    def _put_aside(self, file: ListedFile, reason: str, body: bytes = b"") -> None:
+        self._quarantine.put(file.key, file.etag, reason, datetime.now(UTC), body)
+        self._result.quarantined[file.key] = reason
+
+
+def _parts(content: Sequence[Download]) -> Iterator[list[Download]]:
+    """Files in parts of at most PARSED_BYTES, or of one file."""
+    part: list[Download] = []
+    size = 0
+    for one in content:
+        if part and size + len(one.content) > PARSED_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(one)
+        size += len(one.content)
+    if part:
+        yield part
+
+
+def _source(download: Download, rows: int) -> dict[str, object]:
+    file = download.file
+    return {
+        "key": file.key,
+        "symbol": file.symbol,
+        "span": file.span,
+        "period": file.period.text,
+        "first": file.period.first,
+        "last": file.period.last,
+        "size": file.size,
+        "etag": file.etag,
+        "checksum_etag": file.checksum_etag,
+        "sha256": download.sha256,
+        "rows": rows,
+        "host": download.host,
+        "fetched_at": download.fetched_at,
+    }

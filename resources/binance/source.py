@@ -1,0 +1,123 @@
+"""Daily bars of Binance Spot, under the interface of a market source."""
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from resources.binance.ingest import Ingest, Ingested, fetch_exchange_info, pairs_of
+from resources.binance.market_lake import MarketLake
+from resources.binance.progress import current_progress
+from resources.binance.settings import BinanceSettings
+from resources.binance.survey import Request
+from resources.lake import Lake
+from sleevegraph.errors import BarsError
+from sleevegraph.manifest import MarketProfile
+from sleevegraph.market_data.daily import daily_bars
+from sleevegraph.market_data.datasets import DAILY, DATASETS, Dataset
+
+EXCHANGE_INFO = ("exchange_info",)
+SHOWN = 20
+"""Files named in metadata; their counts are whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which bars a home is about. No `symbols` means all that trade in one of `quotes`."""
+
+    quotes: tuple[str, ...]
+    first: date | None = None
+    symbols: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class BinanceSource:
+    """The public archive, and REST for what it does not have yet."""
+
+    settings: BinanceSettings
+    lake: Lake
+    market_lake: MarketLake
+    market: MarketProfile
+    scope: Scope
+    name: str = "binance"
+    whole: bool = True
+    _figures: dict[str, Any] = field(default_factory=dict)
+
+    def describe(self) -> str:
+        """What is asked, and for what."""
+        what = ", ".join(self.scope.symbols) or f"every symbol quoted in {', '.join(self.scope.quotes)}"
+        return f"Binance: {what} since {self.scope.first or 'its listing'}, from {self.settings.archive_url}"
+
+    def fetch(self, known: pl.DataFrame | None) -> pl.DataFrame:
+        """Every daily bar that this home holds once the archive and the exchange were asked for what is new."""
+        del known  # the market lake knows, by file
+        dataset = DATASETS[DAILY]
+        made = self.ingest(self.request(dataset))
+        rows = self.market_lake.rows(dataset)
+        bars, unsplit = daily_bars(rows, self.pairs(), self.market.symbols, self.market.exchange)
+        if bars.is_empty():
+            raise BarsError(f"{self.describe()}: expected bars, found none; widen the symbols, quotes or start")
+        self._figures = {**figures(made), "without_quote": unsplit}
+        return bars
+
+    def figures(self) -> dict[str, Any]:
+        """What the last `fetch` did."""
+        return self._figures
+
+    def request(self, dataset: Dataset, last: date | None = None, first: date | None = None) -> Request:
+        """Ask for a dataset within the home's scope."""
+        scope = self.scope
+        return Request(dataset, scope.quotes, first or scope.first, last, scope.symbols)
+
+    def ingest(self, request: Request, *, dry_run: bool = False) -> Ingested:
+        """Bring the market lake up to date, and keep what the exchange says of its symbols today."""
+        progress = current_progress()
+        ingest = Ingest(self.market_lake, self.settings, self.market.symbols, self.pairs(), progress)
+        made = ingest.run(request, dry_run=dry_run)
+        if made.info is not None and not dry_run:
+            self.keep_info(made.info)
+        return made
+
+    def newest_info(self) -> pl.DataFrame | None:
+        """The newest snapshot of the exchange's symbols that is stored."""
+        days = self.lake.partitions(EXCHANGE_INFO)
+        return self.lake.read(EXCHANGE_INFO, days[-1]) if days else None
+
+    def fetch_info(self) -> pl.DataFrame:
+        """Ask the exchange for its symbols, and keep the answer."""
+        info = fetch_exchange_info(self.settings)
+        self.keep_info(info)
+        return info
+
+    def keep_info(self, info: pl.DataFrame) -> None:
+        """Store a snapshot of the exchange's symbols under the day it is of."""
+        self.lake.write(EXCHANGE_INFO, f"{info['as_of'][0]:%Y-%m-%d}", info)
+
+    def pairs(self) -> dict[str, tuple[str, str]]:
+        """Base and quote of every symbol that any snapshot names; the newest counts."""
+        named: dict[str, tuple[str, str]] = {}
+        for day in self.lake.partitions(EXCHANGE_INFO):
+            named.update(pairs_of(self.lake.read(EXCHANGE_INFO, day)))
+        return named
+
+
+def figures(made: Ingested) -> dict[str, Any]:
+    """What an ingest did, for metadata."""
+    result, plan = made.transferred, made.survey.plan
+    return {
+        "ingested_symbols": len(made.survey.symbols),
+        "files": result.files,
+        "files_unchanged": plan.unchanged,
+        "files_resumed": result.resumed,
+        "files_restated": result.restated,
+        "files_vanished": plan.vanished[:SHOWN],
+        "files_quarantined": len(result.quarantined),
+        "quarantined": dict(list(result.quarantined.items())[:SHOWN]),
+        "bytes_transferred": result.transferred,
+        "rows_added": result.added,
+        "rows_revised": result.revised,
+        "rows_from_rest": made.rest_rows,
+        "rest_hosts": sorted(made.rest_hosts),
+        "refused_names": made.survey.refused[:SHOWN],
+    }

@@ -1,0 +1,132 @@
+"""What the archive lists, who of it is chosen, and what that leaves to fetch."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from resources.binance.archive import Archive, ListedFile
+from resources.binance.crew import for_each
+from resources.binance.progress import Progress
+from sleevegraph.errors import ConfigurationError
+from sleevegraph.market_data.choosing import Pairs, choose
+from sleevegraph.market_data.datasets import Dataset, files_prefix
+from sleevegraph.market_data.planning import LISTED, Plan, covered, plan, wanted
+from sleevegraph.manifest import SymbolRules
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be ingested. No `symbols` means all that trade in one of `quotes`; no `first` means from the start."""
+
+    dataset: Dataset
+    quotes: tuple[str, ...]
+    first: date | None = None
+    last: date | None = None
+    symbols: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What there is and what of it is to be fetched."""
+
+    symbols: list[str]
+    refused: list[str]
+    """Names in the listing that are no symbols."""
+    listed: pl.DataFrame
+    """LISTED rows of the chosen symbols and days."""
+    plan: Plan
+    files: dict[str, ListedFile]
+    """The plan's files by key."""
+
+
+async def survey(
+    request: Request,
+    archive: Archive,
+    stored: pl.DataFrame,
+    trading: Iterable[str],
+    pairs: Pairs,
+    rules: SymbolRules,
+    concurrency: int,
+    progress: Progress,
+) -> Survey:
+    """List the archive and compare it with what is `stored` (SOURCES).
+
+    Raises
+    ------
+    ConfigurationError
+        A symbol that was never listed, or a start before any of the chosen symbols was.
+    """
+    dataset = request.dataset
+    names, refused = set(trading), set[str]()
+    for span in dataset.spans:
+        found = await archive.symbols(dataset, span)
+        names |= set(found.symbols)
+        refused |= set(found.refused)
+    symbols = choose(sorted(names), pairs, rules, request.symbols, request.quotes)
+    files: dict[str, ListedFile] = {}
+    progress.begin("listings", len(symbols))
+
+    async def look(symbol: str) -> None:
+        files.update({file.key: file for file in await _files_of(request, archive, symbol)})
+        progress.advance()
+
+    await for_each(symbols, look, concurrency)
+    everything = pl.DataFrame([_row(file) for file in files.values()], schema=LISTED)
+    _require_listed(request, everything)
+    listed = wanted(everything, request.first, request.last)
+    made = plan(listed, stored)
+    keys = made.files["key"]
+    return Survey(symbols, sorted(refused), listed, made, {key: files[key] for key in keys})
+
+
+async def _files_of(request: Request, archive: Archive, symbol: str) -> list[ListedFile]:
+    """Monthly files, and from the first month without one on the daily files of such months."""
+    dataset = request.dataset
+    found: list[ListedFile] = []
+    if "monthly" in dataset.spans:
+        found = await archive.files(dataset, "monthly", symbol)
+    if "daily" in dataset.spans:
+        months = {file.period.text for file in found}
+        after = ""
+        if request.first is not None:
+            begin = _first_without(months, f"{request.first:%Y-%m}")
+            after = f"{files_prefix(dataset, 'daily', symbol)}{symbol}-{dataset.interval or dataset.kind}-{begin}"
+        found = found + await archive.files(dataset, "daily", symbol, after, covered(months))
+    return found
+
+
+def _first_without(months: set[str], month: str) -> str:
+    """The first month from `month` on that has no monthly file."""
+    while month in months:
+        year, number = int(month[:4]), int(month[5:])
+        month = f"{year + number // 12}-{number % 12 + 1:02d}"
+    return month
+
+
+def _require_listed(request: Request, listed: pl.DataFrame) -> None:
+    """A start before anything was listed is a slip of the pen, which would pass unseen."""
+    begin = listed["first"].min()
+    if request.first is None or not isinstance(begin, date):
+        return
+    if f"{request.first:%Y-%m}" < f"{begin:%Y-%m}":
+        symbol = listed.filter(pl.col("first") == begin)["symbol"].min()
+        raise ConfigurationError(
+            f"--from: expected {begin:%Y-%m} or later, when {symbol}, the first of the chosen symbols, was listed, "
+            f"found {request.first}"
+        )
+
+
+def _row(file: ListedFile) -> dict[str, object]:
+    return {
+        "key": file.key,
+        "symbol": file.symbol,
+        "span": file.span,
+        "period": file.period.text,
+        "first": file.period.first,
+        "last": file.period.last,
+        "size": file.size,
+        "etag": file.etag,
+        "checksum_etag": file.checksum_etag,
+    }
