@@ -6,18 +6,21 @@ from datetime import date, timedelta
 import dagster as dg
 import polars as pl
 
-from assets.metadata import add_metadata
+from assets.metadata import add_metadata, markdown_table
+from resources.binance.market_lake import MarketLake
 from resources.binance.source import figures
 from resources.store import Store
 from sleevegraph.errors import SleevegraphError
 from sleevegraph.manifest import MarketProfile
 from sleevegraph.market_data.datasets import Dataset
-from sleevegraph.market_data.exchange_info import changes
+from sleevegraph.market_data.exchange_info import CHANGES, changes
 
 OWNER = "market"
 GROUP = "exchange"
 MONTHS = dg.MonthlyPartitionsDefinition(start_date="2017-08-01", end_offset=1)
 """From the month of Binance's first bar to the present one, which is not over."""
+SHOWN = 100
+"""Changes that are listed one by one."""
 
 
 def exchange_info_asset(market: MarketProfile) -> dg.AssetsDefinition:
@@ -36,20 +39,11 @@ def exchange_info_asset(market: MarketProfile) -> dg.AssetsDefinition:
             return
         try:
             source = store.binance(market)
-            before = source.newest_info()
             info = source.fetch_info()
+            before = source.info_before(info["as_of"][0].date())
         except SleevegraphError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
-        statuses = dict(info["status"].value_counts(sort=True).iter_rows())
-        changed = changes(before, info).to_dicts() if before is not None else []
-        yield dg.MaterializeResult(
-            metadata={
-                "as_of": str(info["as_of"][0]),
-                "dagster/row_count": info.height,
-                "statuses": statuses,
-                "changes": changed[:100],
-            }
-        )
+        yield dg.MaterializeResult(metadata=_info_metadata(before, info))
 
     return exchange_info
 
@@ -70,23 +64,40 @@ def dataset_asset(dataset: Dataset, market: MarketProfile) -> dg.AssetsDefinitio
         keys = sorted(context.partition_keys)
         try:
             source = store.binance(market)
-            store.record_source(source)
             made = source.ingest(source.request(dataset, *_days(keys)))
+            store.record_source(source)
+            for key, stored in _stored(store.market_lake, dataset, keys).items():
+                add_metadata(context, key, stored)
         except SleevegraphError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
-        sources = store.market_lake.sources(dataset, [key[:7] for key in keys])
-        by_month = sources.group_by(pl.col("first").dt.strftime("%Y-%m").alias("month")).agg(
-            pl.len().alias("files"), pl.col("rows").sum(), pl.col("symbol").n_unique().alias("symbols")
-        )
-        known = {row["month"]: row for row in by_month.to_dicts()}
-        for month in keys:
-            row = known.get(month[:7], {"files": 0, "rows": 0, "symbols": 0})
-            add_metadata(
-                context, month, {"files": row["files"], "symbols": row["symbols"], "dagster/row_count": row["rows"]}
-            )
         return dg.MaterializeResult(metadata=figures(made))
 
     return ingested
+
+
+def _stored(lake: MarketLake, dataset: Dataset, keys: list[str]) -> dict[str, dict[str, int]]:
+    """What there is of each month, whichever ingest brought it."""
+    files = lake.sources(dataset, [key[:7] for key in keys]).group_by(pl.col("first").dt.strftime("%Y-%m-01"))
+    known = {key: counts for key, *counts in files.agg(pl.len(), pl.col("symbol").n_unique()).iter_rows()}
+    return {
+        key: {
+            **dict(zip(("stored_files", "stored_symbols"), known.get(key, (0, 0)), strict=True)),
+            "dagster/row_count": lake.height(dataset, key[:7]),
+        }
+        for key in keys
+    }
+
+
+def _info_metadata(before: pl.DataFrame | None, info: pl.DataFrame) -> dict[str, object]:
+    changed = CHANGES.to_frame() if before is None else changes(before, info)
+    return {
+        "as_of": str(info["as_of"][0]),
+        "dagster/row_count": info.height,
+        "statuses": markdown_table(info["status"].value_counts(sort=True, name="symbols")),
+        "compared_with": "no earlier day" if before is None else str(before["as_of"][0]),
+        "changed": changed.height,
+        "changes": markdown_table(changed.head(SHOWN)),
+    }
 
 
 def _days(keys: list[str]) -> tuple[date | None, date | None]:

@@ -7,11 +7,12 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
+from assets.corroboration import corroboration_asset
 from assets.gates import bars_gates
 from assets.keys import KNOWN_BARS, RATINGS, UNIVERSE, key
 from assets.known_bars import known_bars_asset, observe
 from assets.partitioned import Compute, Partition, blocked, cash, grid_asset, inherited, rules_of, version_of
-from resources.lake import BARS, Lake
+from resources.lake import BARS, CORROBORATION, Lake
 from resources.store import Store
 from resources.warehouse import write_warehouse
 from sleevegraph.bars import MergeReport
@@ -35,7 +36,14 @@ OWNER = "market"
 
 def market_assets(market: MarketProfile) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """Bars, universe, ratings and the warehouse over the lake."""
-    return [_daily_bars(market), known_bars_asset(), _universe(market), _technical_ratings(market), _warehouse()]
+    return [
+        _daily_bars(market),
+        known_bars_asset(),
+        corroboration_asset(market),
+        _universe(market),
+        _technical_ratings(market),
+        _warehouse(),
+    ]
 
 
 def _daily_bars(market: MarketProfile) -> dg.AssetsDefinition:
@@ -106,7 +114,7 @@ def _universe(market: MarketProfile) -> dg.AssetsDefinition:
         UNIVERSE,
         "market",
         UNIVERSE_SCHEMA,
-        [key(KNOWN_BARS)],
+        [key(KNOWN_BARS), key(CORROBORATION)],  # the check on the universe judges both
         prepare,
         description="Who may be held at P, and for every other symbol the first rule that says no.",
         rules=rules_of(market, "universe"),

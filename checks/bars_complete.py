@@ -7,10 +7,11 @@ import polars as pl
 
 from assets.gates import bars_gates
 from checks.partitioned import Judge, Judgement, partition_check
-from resources.lake import BARS
+from resources.lake import BARS, CORROBORATION
 from resources.store import Store
 from sleevegraph.completeness import bars_complete
 from sleevegraph.manifest import MarketProfile
+from sleevegraph.readiness.recorded import from_rows
 
 
 def bars_complete_check(market: MarketProfile) -> dg.AssetChecksDefinition:
@@ -21,7 +22,8 @@ def bars_complete_check(market: MarketProfile) -> dg.AssetChecksDefinition:
 
         def judge(key: str) -> Judgement:
             at = date.fromisoformat(key)
-            findings, figures = bars_complete(bars.filter(pl.col("date") < at), at, market.completeness)
+            beside = from_rows(store.lake.read(CORROBORATION, key))
+            findings, figures = bars_complete(bars.filter(pl.col("date") < at), at, market.completeness, beside)
             return Judgement(findings, {name: _plain(value) for name, value in figures.items()})
 
         return judge
@@ -29,8 +31,9 @@ def bars_complete_check(market: MarketProfile) -> dg.AssetChecksDefinition:
     return partition_check(
         *bars_gates(market),
         prepare,
-        inputs=[BARS],
-        description="No duplicates, OHLC order, fresh to P-1, no session missing (weekends are sessions), gaps listed.",
+        inputs=[BARS, CORROBORATION],
+        description="No duplicates, OHLC order, fresh to P-1, no session or file missing (weekends are sessions), "
+        "archive and REST agree, hours add up to days; gaps and outages are listed.",
     )
 
 

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import click
@@ -23,16 +23,34 @@ from resources.binance.ingest import Ingested
 from resources.binance.progress import showing
 from resources.home import Home
 from resources.store import FROM_VARIABLE, QUOTES_VARIABLE, SOURCE_VARIABLE, SYMBOLS_VARIABLE, Store
-from sleevegraph.errors import ConfigurationError, LakeError
+from sleevegraph.errors import ConfigurationError, LakeError, SleevegraphError
 from sleevegraph.market_data.datasets import DAILY, DATASETS, INTERVALS, Dataset
 
 SHOWN = 5
 """Files that are named one by one."""
 
 
+class PastDate(click.ParamType):
+    """A day that has begun."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """Parse YYYY-MM-DD."""
+        what = param.opts[0] if param else "date"
+        try:
+            day = date.fromisoformat(value)
+        except ValueError:
+            raise click.UsageError(f"{what}: expected a date as YYYY-MM-DD, found {value!r}", ctx) from None
+        today = datetime.now(UTC).date()
+        if day > today:
+            raise click.UsageError(f"{what}: expected a day up to today, {today}, found {day}", ctx)
+        return day
+
+
 @click.command()
 @click.option("--source", type=click.Choice(["binance"]), default="binance", show_default=True, help="Market source.")
-@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day; its whole month is fetched.")
+@click.option("--from", "first", type=PastDate(), help="First day; its whole month is fetched.")
 @click.option("--symbols", default="", metavar="A,B", help="Only these symbols.")
 @click.option("--quotes", default="", metavar="A,B", help="Every symbol quoted in these; the manifest's by default.")
 @click.option("--interval", type=click.Choice(INTERVALS), help="Of Spot bars.  [default: 1d]")
@@ -57,13 +75,11 @@ def ingest(
     dataset = _dataset(interval, name)
     if symbols and quotes:
         raise ConfigurationError("--quotes: expected none beside --symbols; give one of them")
-    settings = {
-        SOURCE_VARIABLE: source,
-        FROM_VARIABLE: f"{first:%Y-%m-%d}" if first else "",
-        SYMBOLS_VARIABLE: symbols.upper(),
-        QUOTES_VARIABLE: quotes.upper(),
-    }
-    os.environ.update({variable: value for variable, value in settings.items() if value})
+    os.environ[SOURCE_VARIABLE] = source
+    if first:
+        os.environ[FROM_VARIABLE] = str(first)
+    if symbols or quotes:
+        os.environ |= {SYMBOLS_VARIABLE: symbols.upper(), QUOTES_VARIABLE: quotes.upper()}
     store, market = Store(home=str(home.root)), load_manifest().market
     binance = store.binance(market)
     if dry_run:
@@ -75,20 +91,25 @@ def ingest(
     from definitions import defs  # noqa: PLC0415 - reads profiles, whose errors are ours to print
 
     began = time.monotonic()
+    figures = _run(defs, home, dataset, binance.scope.first)
+    _say_summary(dataset, figures, time.monotonic() - began)
+
+
+def _run(defs: dg.Definitions, home: Home, dataset: Dataset, first: date | None) -> dict[str, Any]:
+    """Materialise a dataset's asset, and return the metadata of it."""
     quiet = Console(file=io.StringIO())
+    job, asset = ("ingest", "daily_bars") if dataset.name == DAILY else ("history", dataset.name)
+    months = None if dataset.name == DAILY else _months(first)
     with open_instance(home) as instance:
-        with _shown():
-            if dataset.name == DAILY:
-                quiet_run(defs, "ingest", ["daily_bars"], instance, quiet)
-            else:
-                quiet_run(defs, "history", [dataset.name], instance, quiet, partitions=_months(binance.scope.first))
-        done = instance.get_latest_materialization_event(
-            dg.AssetKey("daily_bars" if dataset.name == DAILY else dataset.name)
-        )
+        try:
+            with _shown():
+                quiet_run(defs, job, [asset], instance, quiet, partitions=months)
+        except SleevegraphError as error:
+            raise SleevegraphError(str(error).removeprefix("daily_bars: ")) from error
+        done = instance.get_latest_materialization_event(dg.AssetKey(asset))
     if done is None or done.asset_materialization is None:
         raise LakeError(f"{dataset.name}: expected a materialisation after the ingest, found none")
-    figures = {name: entry.value for name, entry in done.asset_materialization.metadata.items()}
-    _say_summary(dataset, figures, time.monotonic() - began)
+    return {name: entry.value for name, entry in done.asset_materialization.metadata.items()}
 
 
 def _dataset(interval: str | None, name: str | None) -> Dataset:

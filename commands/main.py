@@ -7,7 +7,19 @@ from typing import Any
 
 import click
 
-NAMES = ("accept", "backfill", "demo", "doctor", "explain", "gates", "ingest", "replay", "verify", "weights")
+NAMES = (
+    "accept",
+    "backfill",
+    "coverage",
+    "demo",
+    "doctor",
+    "explain",
+    "gates",
+    "ingest",
+    "replay",
+    "verify",
+    "weights",
+)
 """Each is a function in the module of the same name."""
 
 

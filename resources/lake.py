@@ -21,6 +21,7 @@ from sleevegraph.panel import VALUES, Panel, build_panel
 AssetPath = tuple[str, ...]
 
 BARS: AssetPath = ("daily_bars",)
+CORROBORATION: AssetPath = ("corroboration",)
 _STATUS, _REASON, _TELEMETRY = "sleevegraph_status", "sleevegraph_reason", "sleevegraph_telemetry"
 """Keys in a Parquet file's own metadata."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from resources.home import Home
-from resources.lake import BARS, AssetPath
+from resources.lake import BARS, CORROBORATION, AssetPath
 from sleevegraph.audit.facts import run_id
 from sleevegraph.calendar import previous
 
@@ -31,6 +31,9 @@ def scratch_home(home: Home, assets: Collection[AssetPath], at: date) -> Iterato
             ):
                 _link_older(source.joinpath(*asset), target.joinpath(*asset), str(at))
         _link_older(home.lake.joinpath(*BARS), scratch.lake.joinpath(*BARS), str(at))  # of months, those up to its own
+        # Not what is older alone: what was in hand beside the bars at this rebalance is an input of it, as the bars are.
+        at_hand = home.lake.joinpath(*CORROBORATION, f"{at}.parquet")
+        _link(at_hand, scratch.lake.joinpath(*CORROBORATION, at_hand.name))
         for portfolio in {asset[0] for asset in assets}:
             _link(home.runs / run_id(portfolio, previous(at)), scratch.runs / run_id(portfolio, previous(at)))
         _link(home.source, scratch.source)

@@ -93,22 +93,24 @@ class Store(dg.ConfigurableResource[None]):
                 f"{self.folders.root}; use another home, or {SOURCE_VARIABLE}=binance in a new one"
             )
         settings = settings_from(os.environ)
-        return BinanceSource(settings, self.lake, self.market_lake, market, self._scope(market))
+        return BinanceSource(settings, self.lake, self.market_lake, market, self._scope(market), self.record_source)
 
     def _scope(self, market: MarketProfile) -> Scope:
         """What is asked for now, else what the home's first ingest asked for."""
         recorded = recorded_source(self.folders)
 
-        def setting(variable: str, key: str) -> str:
-            return os.environ.get(variable, "") or recorded.get(key, "")
-
+        asked = {key: os.environ.get(variable, "") for key, variable in _SCOPE.items()}
+        chosen = {key: asked[key] or recorded.get(key, "") for key in asked}
+        if asked["quotes"] or asked["symbols"]:  # either says who, so what was recorded of the other does not count
+            chosen |= {key: asked[key] for key in ("quotes", "symbols")}
         try:
-            first = setting(FROM_VARIABLE, "from")
-            since = date.fromisoformat(first) if first else None
+            since = date.fromisoformat(chosen["from"]) if chosen["from"] else None
         except ValueError:
-            raise ConfigurationError(f"{FROM_VARIABLE}: expected a date as YYYY-MM-DD, found {first!r}") from None
-        quotes = _listed(setting(QUOTES_VARIABLE, "quotes")) or market.universe.quotes
-        return Scope(quotes, since, _listed(setting(SYMBOLS_VARIABLE, "symbols")))
+            raise ConfigurationError(
+                f"{FROM_VARIABLE}: expected a date as YYYY-MM-DD, found {chosen['from']!r}"
+            ) from None
+        quotes = _listed(chosen["quotes"]) or market.universe.quotes
+        return Scope(quotes, since, _listed(chosen["symbols"]), frozenset(key for key in asked if asked[key]))
 
     def record_source(self, source: MarketSource) -> None:
         """Remember the source, before its first bar is stored: a home never holds bars of a source it does not know.

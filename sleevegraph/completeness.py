@@ -1,10 +1,11 @@
 """Whether the market's bars before a rebalance date are complete enough to decide on.
 
 One verdict for the market as a whole; what is wrong with a single symbol and can be left out is a
-matter of the universe. Judged only on bars before P, so a late revision cannot rescue an old verdict.
+matter of the universe. Judged only on what is known before P.
 """
 
 from datetime import date
+from typing import Final
 
 import polars as pl
 
@@ -12,16 +13,17 @@ from sleevegraph.errors import BarsError
 from sleevegraph.findings import Finding
 from sleevegraph.manifest import CompletenessRules
 from sleevegraph.readiness.bar_defects import bar_defects
-from sleevegraph.readiness.corroboration import Corroboration, corroborate
-from sleevegraph.readiness.evidence import Evidence
+from sleevegraph.readiness.corroboration import Corroboration
 from sleevegraph.readiness.market_rows import market_rows
 from sleevegraph.readiness.sessions import largest_gaps, missing_sessions, stale
+
+NO_EVIDENCE: Final = Corroboration()
 
 Verdict = tuple[list[Finding], dict[str, object]]
 
 
 def bars_complete(
-    known_bars: pl.DataFrame, at: date, rules: CompletenessRules, evidence: Evidence | None = None
+    known_bars: pl.DataFrame, at: date, rules: CompletenessRules, beside: Corroboration = NO_EVIDENCE
 ) -> Verdict:
     """Findings and figures on the bars known at rebalance date `at`.
 
@@ -32,9 +34,9 @@ def bars_complete(
     at
         The rebalance date P.
     rules
-        What share of the symbols must be fresh, and what share may be contradicted.
-    evidence
-        What else is known about these bars; without it they are judged by themselves.
+        What share of the symbols must be fresh.
+    beside
+        What else is known says of these bars (`corroborate`); without it they are judged by themselves.
 
     Returns
     -------
@@ -43,7 +45,7 @@ def bars_complete(
         than the window that ends at P-1: it blocked its own rebalance, the universe leaves symbols with broken bars out
         for as long as they can be looked back at, and a session lost for good must not stop the desk for good.
         With evidence also MISSING_SESSION_FILE, CROSS_CHECK and INTERVAL_SUM, ERROR only in that window and only of more
-        than one symbol and more than `max_defect_share` of them; WARN: OUTAGE, ZERO_VOLUME, OTHER_EXCHANGE.
+        than one symbol and more than `max_defect_share` of them (INTERVAL_SUM of prices or volume only); WARN: OUTAGE, ZERO_VOLUME, OTHER_EXCHANGE.
         Findings on the market as a whole have an empty symbol.
     figures : dict
         rows, symbols, newest, fresh_share, gaps, sessions, sessions_missing, ohlc_violations, duplicates. With evidence
@@ -68,7 +70,6 @@ def bars_complete(
     figures["symbols"] = len(rows.names)
     found = bar_defects(rows, at, figures)
     found += stale(rows, at, rules.min_fresh_share, figures)
-    beside = Corroboration() if evidence is None else corroborate(known_bars, at, rules.max_defect_share, evidence)
     found += missing_sessions(rows, at, beside.outage_days, figures)
     found += largest_gaps(rows, figures)
     return found + beside.findings, figures | beside.figures

@@ -43,7 +43,15 @@ def test_the_graph_has_every_stage_of_four_sleeves_and_four_metas() -> None:
     sleeves = [f"binance_spot_rating_{logic}_{way}" for logic in ("all", "ma") for way in ("long", "short")]
     metas = ["meta_benchmark", "meta_ma_benchmark", "meta_crypto_only", "meta_fractal"]
     stages = ["candidates", "winners", "synthetic_returns", "solver_cells", "risk_weights", "track_record"]
-    expected = {"daily_bars", "known_bars", "warehouse", "universe", "technical_ratings", "certification_board"}
+    expected = {
+        "daily_bars",
+        "known_bars",
+        "corroboration",
+        "warehouse",
+        "universe",
+        "technical_ratings",
+        "certification_board",
+    }
     expected |= {"exchange_info", *(set(DATASETS) - {DAILY})}
     expected |= {f"{sleeve}/{stage}" for sleeve in sleeves for stage in (*stages, "sleeve_metrics", "audit_bundle")}
     meta_stages = ("meta_weights", "meta_track_record", "flattened_weights", "meta_metrics", "audit_bundle")

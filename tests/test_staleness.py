@@ -47,7 +47,7 @@ MARKET: Mapping[str, tuple[Any, set[str]]] = {
     "universe.min_annual_volatility": (0.03, {"universe"}),
     "universe.excluded_bases": ({"stable": ("USDC",)}, {"universe"}),
     "completeness.min_fresh_share": (0.7, set()),
-    "completeness.max_defect_share": (0.1, set()),
+    "completeness.max_defect_share": (0.1, {"corroboration"}),
     "symbols.quotes": (("USDT",), {"daily_bars"}),
     "symbols.renames": ((), set()),
 }
@@ -306,7 +306,7 @@ def test_an_ingest_that_restates_a_bar_makes_stale_what_reads_bars_at_the_rebala
     home: TemporaryHome, day: date, after: tuple[str, ...]
 ) -> None:
     assert home.ingest(restated(day)).success
-    readers = [("universe",), ("technical_ratings",)]
+    readers = [("corroboration",), ("universe",), ("technical_ratings",)]
     readers += [(sleeve, read) for sleeve in (LONG, SHORT) for read in ("winners", "synthetic_returns", "track_record")]
     readers += [(sleeve, "sleeve_metrics") for sleeve in (LONG, SHORT)] + [
         (meta, "meta_metrics") for meta in (META, NESTED)

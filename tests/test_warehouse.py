@@ -40,7 +40,8 @@ def test_there_is_a_view_for_every_asset_and_one_over_all_portfolios(home: Tempo
     stages = ("candidates", "winners", "synthetic_returns", "solver_cells", "risk_weights", "track_record")
     stages += ("sleeve_metrics", "audit_bundle")
     meta_stages = ("meta_weights", "meta_track_record", "flattened_weights", "meta_metrics", "audit_bundle")
-    expected = {"daily_bars", "universe", "technical_ratings", "certification_board", "fate", *stages, *meta_stages}
+    expected = {"daily_bars", "corroboration", "universe", "technical_ratings", "certification_board", "fate"}
+    expected |= {*stages, *meta_stages}
     expected |= {f"{sleeve}__{stage}" for sleeve in (LONG, SHORT) for stage in stages}
     expected |= {f"{meta}__{stage}" for meta in (META, NESTED) for stage in meta_stages}
     views = rows(warehouse, "SELECT view_name FROM duckdb_views() WHERE NOT internal")

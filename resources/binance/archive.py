@@ -68,6 +68,14 @@ class Download:
     host: str
 
 
+class BrokenFileError(ArchiveError):
+    """A zip that came and is not the listed one, or not whole; `body` is what came."""
+
+    def __init__(self, reason: str, body: bytes) -> None:
+        super().__init__(reason)
+        self.body = body
+
+
 class Archive:
     """Reads the listing and the files behind it; `refused_keys` counts keys that no file of a dataset can have."""
 
@@ -132,7 +140,8 @@ class Archive:
         Raises
         ------
         ArchiveError
-            Every attempt gave something else, or nothing where the listing says there is a file.
+            Every attempt gave something else (a BrokenFileError, with what the last one gave), or nothing where the
+            listing says there is a file.
         TransferError
             The host did not answer.
         """
@@ -155,15 +164,11 @@ class Archive:
         stated = await self._object(file.key + _CHECKSUM, _MAX_CHECKSUM_BYTES)
         checksum = parse_checksum(stated.body, name, file.key + _CHECKSUM)
         body = (await self._object(file.key, file.size)).body
-        sha256 = hashlib.sha256(body).hexdigest()
-        md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
-        if len(body) != file.size:
-            raise ArchiveError(f"{file.key}: expected {file.size:,} bytes as listed, found {len(body):,}")
-        if md5 != file.etag and _PLAIN_MD5.fullmatch(file.etag):
-            raise ArchiveError(f"{file.key}: expected the listed version, MD5 {file.etag}, found another, MD5 {md5}")
-        if sha256 != checksum:
-            raise ArchiveError(f"{file.key}: expected SHA-256 {checksum} as its CHECKSUM says, found {sha256}")
-        return Download(file, body, unpacked(file, body), sha256, datetime.now(UTC), self.host)
+        try:
+            content, sha256 = _content(file, body, checksum)
+        except ArchiveError as error:
+            raise BrokenFileError(str(error), body) from None
+        return Download(file, body, content, sha256, datetime.now(UTC), self.host)
 
     async def _object(self, key: str, limit_bytes: int) -> Answer:
         url = f"{self._settings.archive_url}/{quote(key)}"
@@ -205,6 +210,19 @@ class Archive:
 def unpacked(file: ListedFile, body: bytes) -> bytes:
     """The CSV in the zip `body` of a listed file; ArchiveError where it is not that one file, whole."""
     return read_member(body, file.key.rpartition("/")[2].removesuffix(".zip") + ".csv", file.key)
+
+
+def _content(file: ListedFile, body: bytes, checksum: str) -> tuple[bytes, str]:
+    """The CSV and the SHA-256 of the zip `body`; ArchiveError where it is not the listed one."""
+    sha256 = hashlib.sha256(body).hexdigest()
+    md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    if len(body) != file.size:
+        raise ArchiveError(f"{file.key}: expected {file.size:,} bytes as listed, found {len(body):,}")
+    if md5 != file.etag and _PLAIN_MD5.fullmatch(file.etag):
+        raise ArchiveError(f"{file.key}: expected the listed version, MD5 {file.etag}, found another, MD5 {md5}")
+    if sha256 != checksum:
+        raise ArchiveError(f"{file.key}: expected SHA-256 {checksum} as its CHECKSUM says, found {sha256}")
+    return unpacked(file, body), sha256
 
 
 def _successful(answer: Answer) -> Answer:

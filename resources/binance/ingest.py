@@ -1,7 +1,7 @@
 """One ingest: survey, transfer, the tail from REST, and the calendar of what the archive has."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -51,8 +51,8 @@ class Ingest:
         self._pairs = pairs
         self._progress = progress
 
-    def run(self, request: Request, *, dry_run: bool = False) -> Ingested:
-        """Fetch what is new or restated; with `dry_run` list only.
+    def run(self, request: Request, begin: Callable[[], None], *, dry_run: bool = False) -> Ingested:
+        """Fetch what is new or restated; with `dry_run` list only. `begin` is called before the first file is stored.
 
         Raises
         ------
@@ -63,10 +63,13 @@ class Ingest:
         TransferError
             Some files or bars could not be fetched; everything else is stored, and the next ingest goes on from there.
         """
+        if dry_run:  # writes nothing, not even a lock
+            return asyncio.run(self._run(request, begin, dry_run=True))
         with ingest_lock(self._lake.root / "ingest.lock"):
-            return asyncio.run(self._run(request, dry_run=dry_run))
+            self._lake.sweep()
+            return asyncio.run(self._run(request, begin, dry_run=False))
 
-    async def _run(self, request: Request, *, dry_run: bool) -> Ingested:
+    async def _run(self, request: Request, begin: Callable[[], None], *, dry_run: bool) -> Ingested:
         dataset, settings = request.dataset, self._settings
         async with Transport(settings) as transport:
             rest = Rest(transport, settings) if dataset.market == "spot" else None
@@ -81,6 +84,8 @@ class Ingest:
             made = Ingested(found, info)
             if dry_run:
                 return made
+            if found.files:
+                begin()
             self._progress.begin("files", len(found.files))
             pipeline = Pipeline(dataset, self._lake, archive, self._progress)
             made.transferred = await pipeline.run(list(found.files.values()), settings.concurrency)

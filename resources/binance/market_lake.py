@@ -78,13 +78,13 @@ class MarketLake:
 
     def archive(self, dataset: Dataset, months: Sequence[str] | None = None) -> pl.LazyFrame:
         """Archive rows without order."""
-        frames = [pl.scan_parquet(path, glob=False).drop(SOURCE) for path in self._files(dataset, "archive", months)]
+        frames = [_scanned(path).drop(SOURCE) for path in self._files(dataset, "archive", months)]
         return pl.concat([dataset.schema.to_frame().lazy(), *frames])
 
     def rest(self, dataset: Dataset, months: Sequence[str] | None = None) -> pl.LazyFrame:
         """Rows that REST answered, with host and time of the answer; one bar may have come from several hosts."""
         empty = pl.Schema({**dataset.schema, **REST_COLUMNS}).to_frame().lazy()
-        return pl.concat([empty, *(pl.scan_parquet(p, glob=False) for p in self._files(dataset, "rest", months))])
+        return pl.concat([empty, *map(_scanned, self._files(dataset, "rest", months))])
 
     def store_rest(self, dataset: Dataset, rows: pl.DataFrame) -> None:
         """Add REST rows, one file per month and host; a bar asked for again replaces the one from the same host."""
@@ -92,7 +92,7 @@ class MarketLake:
         for (name, host), group in rows.group_by(month, "host", maintain_order=True):
             slug = sha256(str(host).encode()).hexdigest()[:12]
             path = self.root / dataset.name / str(name) / f"rest-{slug}.parquet"
-            known = [pl.read_parquet(path, glob=False)] if path.is_file() else []
+            known = [_scanned(path).collect()] if path.is_file() else []
             both = pl.concat([*known, group]).unique(["symbol", "open_time"], keep="last", maintain_order=True)
             metadata = {"sleevegraph_host": str(host)}
             self._write(path, both.sort("symbol", "open_time"), metadata)
@@ -102,16 +102,38 @@ class MarketLake:
         archive = self.archive(dataset, months).collect()
         if dataset.kind != "klines":
             return archive.sort("symbol", pl.nth(1))
+        newer = self.newer(dataset, months).select(dataset.schema.names())
+        return pl.concat([archive, newer]).sort("symbol", "open_time")
+
+    def newer(self, dataset: Dataset, months: Sequence[str] | None = None) -> pl.DataFrame:
+        """REST rows of bars that the archive has none of, each bar once, with host and time of the answer."""
         foreign = pl.col("host").str.contains(OTHER_EXCHANGE, literal=True)
         rest = self.rest(dataset, months).sort(foreign, pl.col("fetched_at"), descending=[False, True]).collect()
-        rest = rest.unique(["symbol", "open_time"], keep="first", maintain_order=True)
-        newer = rest.select(dataset.schema.names()).join(archive, on=["symbol", "open_time"], how="anti")
-        return pl.concat([archive, newer]).sort("symbol", "open_time")
+        if rest.is_empty():
+            return rest
+        at = ["symbol", "open_time"]
+        archive = self.archive(dataset, months).select(at).collect()
+        return rest.unique(at, keep="first", maintain_order=True).join(archive, on=at, how="anti")
+
+    def height(self, dataset: Dataset, month: str) -> int:
+        """How many rows `rows` gives of one month."""
+        time = ["symbol", dataset.time]
+        archive = self.archive(dataset, [month]).select(time)
+        count = int(archive.select(pl.len()).collect().item())
+        if not self._files(dataset, "rest", [month]):
+            return count
+        newer = self.rest(dataset, [month]).select(time).unique().join(archive, on=time, how="anti")
+        return count + int(newer.select(pl.len()).collect().item())
+
+    def sweep(self) -> None:
+        """Delete what writers that were killed left half written; nobody else may be writing."""
+        for path in self.root.rglob(".*.tmp"):
+            path.unlink()
 
     def calendar(self, dataset: Dataset) -> pl.DataFrame:
         """CALENDAR rows: every file that the archive listed, and what became of it."""
         path = self.root / dataset.name / "calendar.parquet"
-        return pl.read_parquet(path, glob=False) if path.is_file() else CALENDAR.to_frame()
+        return _scanned(path).collect() if path.is_file() else CALENDAR.to_frame()
 
     def store_calendar(
         self, dataset: Dataset, listed: pl.DataFrame, quarantined: Iterable[str], failed: Iterable[str]
@@ -174,6 +196,16 @@ def _table(path: Path, key: str) -> pl.DataFrame:
         return pl.DataFrame(json.loads(pl.read_parquet_metadata(path)[key]))
     except (PolarsError, KeyError, ValueError) as error:
         raise _unreadable(path, error) from error
+
+
+def _scanned(path: Path) -> pl.LazyFrame:
+    """The file as it will be read, once its footer was; LakeError, which names the file, where it has none."""
+    frame = pl.scan_parquet(path, glob=False)
+    try:
+        frame.collect_schema()
+    except PolarsError as error:
+        raise _unreadable(path, error) from error
+    return frame
 
 
 def _unreadable(path: Path, error: Exception) -> LakeError:

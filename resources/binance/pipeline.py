@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from resources.binance.archive import Archive, Download, ListedFile
+from resources.binance.archive import Archive, BrokenFileError, Download, ListedFile
 from resources.binance.crew import for_each
 from resources.binance.market_lake import MarketLake, Unit, unit_of
 from resources.binance.progress import Progress
@@ -97,7 +97,7 @@ class Pipeline:
             self._held[batch.unit] += len(download.content)
             self._failures = 0
         except ArchiveError as error:
-            self._put_aside(file, str(error))
+            self._put_aside(file, str(error), error.body if isinstance(error, BrokenFileError) else b"")
         except TransferError as error:
             self._result.failed[file.key] = str(error)
             self._failures += 1

@@ -1,5 +1,6 @@
 """Daily bars of Binance Spot, under the interface of a market source."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -29,6 +30,8 @@ class Scope:
     quotes: tuple[str, ...]
     first: date | None = None
     symbols: tuple[str, ...] = ()
+    asked: frozenset[str] = frozenset({"from", "symbols"})
+    """What was asked for now: not to have it is an error. The rest is remembered, perhaps from another dataset."""
 
 
 @dataclass(slots=True)
@@ -40,6 +43,8 @@ class BinanceSource:
     market_lake: MarketLake
     market: MarketProfile
     scope: Scope
+    remember: Callable[["BinanceSource"], None]
+    """Called before the first row of an ingest is stored."""
     name: str = "binance"
     whole: bool = True
     _figures: dict[str, Any] = field(default_factory=dict)
@@ -65,23 +70,33 @@ class BinanceSource:
         """What the last `fetch` did."""
         return self._figures
 
-    def request(self, dataset: Dataset, last: date | None = None, first: date | None = None) -> Request:
-        """Ask for a dataset within the home's scope."""
+    def request(self, dataset: Dataset, first: date | None = None, last: date | None = None) -> Request:
+        """Ask for a dataset within the home's scope; without days, for all of it."""
         scope = self.scope
-        return Request(dataset, scope.quotes, first or scope.first, last, scope.symbols)
+        begin = first or scope.first
+        begins_as_asked = "from" in scope.asked and _month(begin) == _month(scope.first)
+        return Request(
+            dataset,
+            scope.quotes,
+            begin,
+            last,
+            scope.symbols,
+            require_first=begins_as_asked,
+            require_symbols="symbols" in scope.asked,
+        )
 
     def ingest(self, request: Request, *, dry_run: bool = False) -> Ingested:
         """Bring the market lake up to date, and keep what the exchange says of its symbols today."""
         progress = current_progress()
         ingest = Ingest(self.market_lake, self.settings, self.market.symbols, self.pairs(), progress)
-        made = ingest.run(request, dry_run=dry_run)
+        made = ingest.run(request, lambda: self.remember(self), dry_run=dry_run)
         if made.info is not None and not dry_run:
             self.keep_info(made.info)
         return made
 
-    def newest_info(self) -> pl.DataFrame | None:
-        """The newest snapshot of the exchange's symbols that is stored."""
-        days = self.lake.partitions(EXCHANGE_INFO)
+    def info_before(self, day: date) -> pl.DataFrame | None:
+        """The newest snapshot of the exchange's symbols that is of an earlier day."""
+        days = [known for known in self.lake.partitions(EXCHANGE_INFO) if known < str(day)]
         return self.lake.read(EXCHANGE_INFO, days[-1]) if days else None
 
     def fetch_info(self) -> pl.DataFrame:
@@ -121,3 +136,7 @@ def figures(made: Ingested) -> dict[str, Any]:
         "rest_hosts": sorted(made.rest_hosts),
         "refused_names": made.survey.refused[:SHOWN],
     }
+
+
+def _month(day: date | None) -> str:
+    return f"{day:%Y-%m}" if day else ""

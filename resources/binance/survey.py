@@ -10,10 +10,10 @@ from resources.binance.archive import Archive, ListedFile
 from resources.binance.crew import for_each
 from resources.binance.progress import Progress
 from sleevegraph.errors import ConfigurationError
+from sleevegraph.manifest import SymbolRules
 from sleevegraph.market_data.choosing import Pairs, choose
 from sleevegraph.market_data.datasets import Dataset, files_prefix
-from sleevegraph.market_data.planning import LISTED, Plan, covered, plan, wanted
-from sleevegraph.manifest import SymbolRules
+from sleevegraph.market_data.planning import LISTED, Plan, covered, plan, wanted, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,10 @@ class Request:
     first: date | None = None
     last: date | None = None
     symbols: tuple[str, ...] = ()
+    require_first: bool = True
+    """Whether it is an error that no file is as old as `first`."""
+    require_symbols: bool = True
+    """Whether it is an error that the dataset lacks some of `symbols`; else those are left out, unless it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,9 @@ async def survey(
         found = await archive.symbols(dataset, span)
         names |= set(found.symbols)
         refused |= set(found.refused)
-    symbols = choose(sorted(names), pairs, rules, request.symbols, request.quotes)
+    had = tuple(symbol for symbol in request.symbols if symbol in names)
+    asked = request.symbols if request.require_symbols or not had else had
+    symbols = choose(sorted(names), pairs, rules, asked, request.quotes)
     files: dict[str, ListedFile] = {}
     progress.begin("listings", len(symbols))
 
@@ -74,9 +80,10 @@ async def survey(
 
     await for_each(symbols, look, concurrency)
     everything = pl.DataFrame([_row(file) for file in files.values()], schema=LISTED)
-    _require_listed(request, everything)
+    if request.require_first:
+        _require_listed(request, everything)
     listed = wanted(everything, request.first, request.last)
-    made = plan(listed, stored)
+    made = plan(listed, within(stored, request.first, request.last))
     keys = made.files["key"]
     return Survey(symbols, sorted(refused), listed, made, {key: files[key] for key in keys})
 

@@ -46,7 +46,7 @@ class Plan:
     """LISTED rows of files that were stored in another version."""
     unchanged: int
     vanished: list[str]
-    """Keys that are stored and no longer listed; their rows are kept."""
+    """Keys that are stored and neither listed any longer nor covered by a listed month; their rows are kept."""
 
     @property
     def files(self) -> pl.DataFrame:
@@ -69,36 +69,51 @@ def wanted(listed: pl.DataFrame, first: date | None, last: date | None) -> pl.Da
     first, last
         Days, both included; None is no bound. A monthly file is taken whole.
     """
-    inside = listed
+    inside = within(listed, first, last)
+    monthly = inside.filter(pl.col("span") == "monthly")
+    return pl.concat([monthly, _outside(inside.filter(pl.col("span") == "daily"), monthly)])
+
+
+def within(files: pl.DataFrame, first: date | None, last: date | None) -> pl.DataFrame:
+    """Files (LISTED or SOURCES) that touch [first, last], both included; None is no bound."""
+    inside = files
     if first is not None:
         inside = inside.filter(pl.col("last") >= first)
     if last is not None:
         inside = inside.filter(pl.col("first") <= last)
-    month = pl.col("first").dt.strftime("%Y-%m").alias("month")
-    months = inside.filter(pl.col("span") == "monthly").select("symbol", month)
-    days = inside.filter(pl.col("span") == "daily").with_columns(month).join(months, on=["symbol", "month"], how="anti")
-    return pl.concat([inside.filter(pl.col("span") == "monthly"), days.drop("month")])
+    return inside
 
 
 def plan(listed: pl.DataFrame, stored: pl.DataFrame) -> Plan:
-    """Compare `wanted` files with the SOURCES rows of what is stored.
+    """Compare `wanted` files with the SOURCES rows of what is stored of the same days.
 
     A file is restated when its size, its ETag or that of its checksum changed. Symbols that `listed` does not name are
-    left alone, and so is a stored day that a monthly file has come to cover.
+    left alone, and so is a stored day that a monthly file has come to cover. A day's file is not new where its month is
+    stored and no longer listed: the month would outrank it.
     """
     versions = stored.select("key", *(pl.col(name).alias(f"stored_{name}") for name in _VERSION))
     both = listed.join(versions, on="key", how="left", maintain_order="left")
     known = pl.col("stored_size").is_not_null()
     same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"stored_{name}")) for name in _VERSION)
     columns = LISTED.names()
-    symbols = listed["symbol"].unique()
-    monthly = stored.filter((pl.col("span") == "monthly") & pl.col("symbol").is_in(symbols.implode()))
+    is_daily = pl.col("span") == "daily"
+    gone = stored.filter(pl.col("symbol").is_in(listed["symbol"].unique().implode())).join(listed, on="key", how="anti")
+    new = both.filter(~known).select(columns)
     return Plan(
-        new=both.filter(~known).select(columns),
+        new=pl.concat([new.filter(~is_daily), _outside(new.filter(is_daily), gone.filter(~is_daily))]),
         restated=both.filter(known & ~same).select(columns),
         unchanged=both.filter(known & same).height,
-        vanished=monthly.join(listed, on="key", how="anti")["key"].sort().to_list(),
+        vanished=pl.concat([gone.filter(~is_daily), _outside(gone.filter(is_daily), listed.filter(~is_daily))])["key"]
+        .sort()
+        .to_list(),
     )
+
+
+def _outside(files: pl.DataFrame, monthly: pl.DataFrame) -> pl.DataFrame:
+    """Files of months that none of the `monthly` ones of their symbol is of."""
+    month = pl.col("first").dt.strftime("%Y-%m").alias("_month")
+    covering = monthly.select("symbol", month)
+    return files.with_columns(month).join(covering, on=["symbol", "_month"], how="anti").drop("_month")
 
 
 def covered(months: set[str]) -> Callable[[date], bool]:

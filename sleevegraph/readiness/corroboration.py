@@ -6,6 +6,7 @@ from typing import Final
 
 import polars as pl
 
+from sleevegraph.bars import PRICES
 from sleevegraph.calendar import STEP_DAYS
 from sleevegraph.findings import Finding
 from sleevegraph.readiness.cross_check import KEY, cross_check
@@ -126,8 +127,9 @@ def _summed(bars: pl.DataFrame, hourly: pl.DataFrame | None, window: DefectWindo
     figures["interval_sum_differences"] = differing.n_unique(KEY)
     what = pl.format("{}: 1h {}, 1d {}, {} hours missing", "field", "fine", "coarse", "fine_missing")
     expected = "expected hourly bars to add up to the daily one"
-    # Hours that are not there may be what the sum lacks.
-    return window.findings("INTERVAL_SUM", expected, _defects(differing, what, pl.col("fine_missing") == 0)), figures
+    # Hours that are not there may be what the sum lacks, and what is neither price nor volume decides nothing by itself.
+    certain = (pl.col("fine_missing") == 0) & pl.col("field").is_in([*PRICES, "volume"])
+    return window.findings("INTERVAL_SUM", expected, _defects(differing, what, certain)), figures
 
 
 def _zero_volume(bars: pl.DataFrame) -> Judged:

@@ -26,10 +26,14 @@ def gap_table(times: pl.DataFrame, step: timedelta, outages: pl.DataFrame) -> pl
         whole gap lies inside one of `outages`, else `gap`: the symbol alone, as in a halt or when another coin takes
         over its ticker.
     """
+    return with_kind(gaps(times, step), outages)
+
+
+def with_kind(gaps_found: pl.DataFrame, outages: pl.DataFrame) -> pl.DataFrame:
+    """The same from gaps that are known already: [symbol, from, to, missing]."""
     stood_still = outages.select(pl.col("from").alias("outage_from"), pl.col("to").alias("outage_to"))
     return (
-        gaps(times, step)
-        .sort("from")
+        gaps_found.sort("from")
         .join_asof(stood_still, left_on="from", right_on="outage_from", strategy="backward")
         .with_columns(kind=pl.when(pl.col("outage_to") >= pl.col("to")).then(pl.lit("outage")).otherwise(pl.lit("gap")))
         .select("symbol", "from", "to", "missing", "kind")

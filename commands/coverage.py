@@ -1,0 +1,243 @@
+"""`sleevegraph coverage`: what the lake holds of each dataset, as a table and as a picture."""
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
+from difflib import get_close_matches
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import click
+import polars as pl
+from rich.filesize import decimal
+from rich.table import Table
+
+from commands.home import stdout_console, with_home
+from commands.stored import warning_of
+from profiles.load import load_manifest
+from resources.atomic import write_atomically
+from resources.holdings import NAMES, Holding, holdings
+from resources.home import Home
+from resources.store import Store
+from sleevegraph.coverage import Coverage, by_symbol, matrix, only, summary
+from sleevegraph.coverage import coverage as covered
+from sleevegraph.coverage_picture import coverage_picture
+from sleevegraph.errors import ConfigurationError, LakeError
+from sleevegraph.readiness.evidence import DAY
+
+SHOWN = 5
+"""Quarantined files and revisions that are told of, of each dataset."""
+SHOWN_SYMBOLS = 40
+"""Rows of a table on the screen; the other formats have all."""
+FORMS = ("png", "svg")
+ISO = "%Y-%m-%dT%H:%M:%SZ"
+
+Row = dict[str, Any]
+
+
+@click.command()
+@click.option("--dataset", "name", type=click.Choice(NAMES), help="One row per symbol of this one, the worst first.")
+@click.option("--symbols", default="", metavar="A,B", help="Only these symbols.")
+@click.option(
+    "--picture", type=click.Path(path_type=Path), metavar="FILE", help="Draw --dataset, or the first, as .png or .svg."
+)
+@click.option("--format", "shape", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@with_home
+def coverage(home: Home, name: str | None, symbols: str, picture: Path | None, shape: str) -> None:
+    """Show what is held of each dataset: symbols, days, rows, files, and how much of what is expected is there.
+
+    Expected is every bar from a symbol's first to its last. Funding rates have no fixed interval, so nothing is expected.
+    """
+    form = _form(picture)
+    held = _held(home, name)
+    found = {dataset: covered(holding.chunks(), holding.step) for dataset, holding in held.items()}
+    if symbols:
+        found = _of_symbols(found, [symbol.strip().upper() for symbol in symbols.split(",") if symbol.strip()])
+        held = {dataset: held[dataset] for dataset in found}
+    warning = warning_of(home)
+    if picture and form:
+        dataset, drawn = next(iter(found.items()))
+        title = _titled(f"{dataset}: {drawn.symbols.height} symbols by their first row", warning)
+        _write(picture, coverage_picture(matrix(drawn), title, form))
+    if warning:
+        click.echo(warning, err=True)
+    if name:
+        rules = load_manifest().market.symbols
+        names = held[name].names(found[name].symbols["symbol"].to_list(), rules)
+        rows = [_plain(row, held[name]) for row in by_symbol(found[name], names, rules).iter_rows(named=True)]
+        table = _symbols_table
+    else:
+        rows = [_dataset_row(held[dataset], one) for dataset, one in found.items()]
+        table = _datasets_table
+    if shape == "table":
+        stdout_console().print(table(rows, _titled(f"{name or 'coverage'} of {home.root}", warning)))
+        if name and len(rows) > SHOWN_SYMBOLS:
+            click.echo(f"and {len(rows) - SHOWN_SYMBOLS} more symbols; --format csv has them all")
+    else:
+        click.echo(
+            json.dumps(rows, indent=1, ensure_ascii=False) if shape == "json" else _csv(rows), nl=shape == "json"
+        )
+    for line in (line for holding in held.values() for line in _remarks(holding)):
+        click.echo(line, err=shape != "table")
+    if picture:
+        click.echo(f"picture: {picture}", err=True)
+
+
+def _form(picture: Path | None) -> Any:
+    """Png or svg; refused before anything is read."""
+    form = picture.suffix.lower().removeprefix(".") if picture else None
+    if form is not None and form not in FORMS:
+        raise ConfigurationError(f"--picture: expected a name that ends in .png or .svg, found {str(picture)!r}")
+    return form
+
+
+def _held(home: Home, name: str | None) -> dict[str, Holding]:
+    store = Store(home=str(home.root))
+    held = holdings(store.lake, store.market_lake)
+    if not held:
+        advice = f"sleevegraph ingest --home {home.root}, or backfill with --source"
+        raise LakeError(f"coverage: expected bars under {home.root / 'data'}, found none; run {advice}")
+    if name and name not in held:
+        raise LakeError(
+            f"--dataset: expected one that {home.root} has rows of ({', '.join(held)}), found {name!r}; "
+            f"run sleevegraph {'ingest' if name == NAMES[0] else f'ingest --dataset {name}'} --home {home.root}"
+        )
+    return {name: held[name]} if name else held
+
+
+def _of_symbols(found: Mapping[str, Coverage], symbols: Sequence[str]) -> dict[str, Coverage]:
+    """Only these symbols, and only the datasets that have any of them; as BTCUSDT or BINANCE:BTCUSDT."""
+    tickers: dict[str, set[str]] = {}
+    for one in found.values():
+        for symbol in one.symbols["symbol"]:
+            tickers.setdefault(symbol.split(":")[-1], set()).add(symbol)
+    for symbol in symbols:
+        if symbol.split(":")[-1] not in tickers:
+            (near,) = get_close_matches(symbol.split(":")[-1], sorted(tickers), n=1, cutoff=0.0)
+            raise ConfigurationError(
+                f"--symbols: expected symbols of {', '.join(found)}, such as {near}, found {symbol!r}"
+            )
+    chosen = set[str]().union(*(tickers[symbol.split(":")[-1]] for symbol in symbols))
+    kept = {dataset: only(one, chosen) for dataset, one in found.items()}
+    return {dataset: one for dataset, one in kept.items() if one.symbols.height}
+
+
+def _write(picture: Path, content: bytes) -> None:
+    try:
+        write_atomically(picture, lambda temporary: temporary.write_bytes(content))
+    except OSError as error:
+        raise ConfigurationError(
+            f"--picture: expected a file that can be written at {picture}, found: {error.strerror}"
+        ) from error
+
+
+def _dataset_row(holding: Holding, found: Coverage) -> Row:
+    disk, rest = holding.disk(), holding.rest()
+    return {
+        "dataset": holding.name,
+        **_plain(summary(found), holding),
+        "files": disk.files,
+        "bytes": disk.bytes,
+        "archive_files": holding.archive_files(),
+        "quarantined": holding.quarantined().height,
+        "revisions": len(holding.revisions()),
+        "rest_rows": sum(rest.values()),
+        "rest_hosts": list(rest),
+    }
+
+
+def _plain(row: Mapping[str, object], holding: Holding) -> Row:
+    """Moments as text: days where a row is a day."""
+    form = "%Y-%m-%d" if holding.step == DAY else ISO
+    return {key: f"{value:{form}}" if isinstance(value, datetime) else value for key, value in row.items()}
+
+
+def _titled(title: str, warning: str) -> str:
+    return f"{title} ({warning})" if warning else title
+
+
+def _datasets_table(rows: Sequence[Row], title: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    columns = ("dataset", "symbols", "first", "last", "rows", "months", "present", "gaps", "outages", "files", "size")
+    for column in (*columns, "from archive", "quarantined", "revisions", "by REST"):
+        table.add_column(column, justify="left" if column == "dataset" else "right", no_wrap=column in columns)
+    for row in rows:
+        counts = (row[key] for key in ("archive_files", "quarantined", "revisions", "rest_rows"))
+        table.add_row(
+            *(row["dataset"], str(row["symbols"]), row["first"][:10], row["last"][:10], str(row["rows"])),
+            *(str(row["months"]), _present(row["share"]), _count(row["gaps"]), _count(row["outages"])),
+            *(str(row["files"]), decimal(row["bytes"]), *map(_count, counts)),
+        )
+    return table
+
+
+def _symbols_table(rows: Sequence[Row], title: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("symbol", no_wrap=True)
+    for column in ("first", "last", "rows", "expected", "present", "gaps", "missing", "largest gap"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("note", overflow="fold")
+    for row in rows[:SHOWN_SYMBOLS]:
+        largest = f"{row['largest_gap']} from {_minute(row['largest_from'])}" if row["largest_gap"] else ""
+        table.add_row(
+            *(row["symbol"], _minute(row["first"]), _minute(row["last"]), str(row["rows"]), _count(row["expected"])),
+            *(_present(row["share"]), _count(row["gaps"]), _count(row["missing"]), largest, row["note"]),
+        )
+    return table
+
+
+def _present(share: float | None) -> str:
+    """Rounded down: only what is whole is 100 %."""
+    return "" if share is None else f"{math.floor(share * 10_000) / 100:.2f} %"
+
+
+def _count(number: int | None) -> str:
+    return "" if number is None else str(number)
+
+
+def _minute(text: str) -> str:
+    return text[:16].replace("T", " ")
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    text = StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: " ".join(v) if isinstance(v, list) else v for key, v in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def _remarks(holding: Holding) -> Iterator[str]:
+    """Who answered by REST, files that are kept aside, with the reason, and the newest revisions."""
+    for host, count in holding.rest().items():
+        yield f"by REST: {holding.name}: {count} rows of {host}, until the archive has them"
+    broken = holding.quarantined()
+    for key, reason in broken.select("key", "reason").head(SHOWN).iter_rows():
+        yield f"quarantined: {key}: {reason}"
+    if broken.height > SHOWN:
+        yield f"and {broken.height - SHOWN} more files of {holding.name} are quarantined"
+    revisions = holding.revisions()
+    for rows, restated in reversed(revisions[-SHOWN:]):
+        yield f"revised: {holding.name}: {_revision(rows, restated)}"
+    if len(revisions) > SHOWN:
+        yield f"and {len(revisions) - SHOWN} older revisions of {holding.name}"
+
+
+def _revision(rows: pl.DataFrame, restated: pl.DataFrame) -> str:
+    """What changed, and because of which file."""
+    before = rows.filter(pl.col("state") == "before")
+    withdrawn = before.height - rows.filter(pl.col("state") == "after").height
+    lost = f", {withdrawn} of them withdrawn" if withdrawn else ""
+    changed = "no rows changed"
+    if before.height:
+        symbols = before["symbol"].n_unique()
+        first: date = before.select(pl.nth(1).min()).item()
+        changed = f"{before.height} rows of {symbols} symbols changed, the first of {first:%Y-%m-%d}{lost}"
+    if not restated.height:
+        return f"{changed}: a month's file differs from those of its days"
+    more = f" and {restated.height - 1} more files" if restated.height > 1 else ""
+    key, at = restated.row(0, named=True)["key"], restated["fetched_at"][0]
+    return f"{changed}: {key}{more} restated, fetched {at[:16]}"
