@@ -159,9 +159,10 @@ def _technical_ratings(market: MarketProfile) -> dg.AssetsDefinition:
 def _warehouse() -> dg.AssetsDefinition:
     @dg.asset(deps=[dg.AssetKey(list(BARS))], group_name="market", kinds={"duckdb"}, owners=[f"team:{OWNER}"])
     def warehouse(store: Store) -> dg.MaterializeResult[None]:
-        """DuckDB views over the lake, for any SQL client that opens the file read-only."""
+        """DuckDB views over both lakes, for any SQL client that opens the file read-only."""
         try:
-            views = write_warehouse(store.folders.warehouse, store.folders.lake)
+            folders = store.folders
+            views = write_warehouse(folders.warehouse, folders.lake, folders.market)
         except LakeError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         return dg.MaterializeResult(metadata={"views": views, "dagster/uri": str(store.folders.warehouse)})

@@ -64,22 +64,16 @@ def coverage(home: Home, name: str | None, symbols: str, picture: Path | None, s
         _write(picture, coverage_picture(matrix(drawn), title, form))
     if warning:
         click.echo(warning, err=True)
-    if name:
-        rules = load_manifest().market.symbols
-        names = held[name].names(found[name].symbols["symbol"].to_list(), rules)
-        rows = [_plain(row, held[name]) for row in by_symbol(found[name], names, rules).iter_rows(named=True)]
-        table = _symbols_table
-    else:
-        rows = [_dataset_row(held[dataset], one) for dataset, one in found.items()]
-        table = _datasets_table
+    rows = _symbol_rows(held[name], found[name]) if name else [_dataset_row(held[d], one) for d, one in found.items()]
     if shape == "table":
-        stdout_console().print(table(rows, _titled(f"{name or 'coverage'} of {home.root}", warning)))
+        title = _titled(f"{name or 'coverage'} of {home.root}", warning)
+        stdout_console().print(_symbols_table(rows, title) if name else _datasets_table(rows, title))
         if name and len(rows) > SHOWN_SYMBOLS:
             click.echo(f"and {len(rows) - SHOWN_SYMBOLS} more symbols; --format csv has them all")
+    elif shape == "csv":
+        click.echo(_csv(rows), nl=False)
     else:
-        click.echo(
-            json.dumps(rows, indent=1, ensure_ascii=False) if shape == "json" else _csv(rows), nl=shape == "json"
-        )
+        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
     for line in (line for holding in held.values() for line in _remarks(holding)):
         click.echo(line, err=shape != "table")
     if picture:
@@ -149,6 +143,12 @@ def _dataset_row(holding: Holding, found: Coverage) -> Row:
     }
 
 
+def _symbol_rows(holding: Holding, found: Coverage) -> list[Row]:
+    rules = load_manifest().market.symbols
+    names = holding.names(found.symbols["symbol"].to_list(), rules)
+    return [_plain(row, holding) for row in by_symbol(found, names, rules).iter_rows(named=True)]
+
+
 def _plain(row: Mapping[str, object], holding: Holding) -> Row:
     """Moments as text: days where a row is a day."""
     form = "%Y-%m-%d" if holding.step == DAY else ISO
@@ -162,10 +162,10 @@ def _titled(title: str, warning: str) -> str:
 def _datasets_table(rows: Sequence[Row], title: str) -> Table:
     table = Table(title=title, title_justify="left")
     columns = ("dataset", "symbols", "first", "last", "rows", "months", "present", "gaps", "outages", "files", "size")
-    for column in (*columns, "from archive", "quarantined", "revisions", "by REST"):
-        table.add_column(column, justify="left" if column == "dataset" else "right", no_wrap=column in columns)
+    for column in (*columns, "quarantined", "revisions", "by REST"):
+        table.add_column(column, justify="left" if column == "dataset" else "right", no_wrap=column in columns[:4])
     for row in rows:
-        counts = (row[key] for key in ("archive_files", "quarantined", "revisions", "rest_rows"))
+        counts = (row[key] for key in ("quarantined", "revisions", "rest_rows"))
         table.add_row(
             *(row["dataset"], str(row["symbols"]), row["first"][:10], row["last"][:10], str(row["rows"])),
             *(str(row["months"]), _present(row["share"]), _count(row["gaps"]), _count(row["outages"])),

@@ -1,4 +1,4 @@
-"""The warehouse: a DuckDB file of views over the lake's Parquet, replaced in one step so readers never wait."""
+"""The warehouse: a DuckDB file of views over the Parquet of both lakes, replaced in one step so readers never wait."""
 
 import glob
 from pathlib import Path
@@ -6,14 +6,17 @@ from pathlib import Path
 import duckdb
 
 from resources.atomic import write_atomically
+from resources.binance.source import EXCHANGE_INFO
+from resources.market_views import market_views
 from sleevegraph.errors import LakeError
 
 
-def write_warehouse(target: Path, lake: Path) -> list[str]:
-    """Write views over every asset that has partitions and return their names.
+def write_warehouse(target: Path, lake: Path, market: Path) -> list[str]:
+    """Write views over every asset that has partitions, and over what was fetched of an exchange; return their names.
 
-    A view reads all partitions of its asset, those written later included; `rebalance` is the partition key. Views of
-    sleeves and metas are named `<sleeve>__<asset>`; views without prefix unite an asset over all sleeves.
+    A view reads all partitions of its asset, those written later included; `rebalance` is the partition key, and of
+    `exchange_info` it is `day`. Views of sleeves and metas are named `<sleeve>__<asset>`; views without prefix unite an
+    asset over all sleeves. Views of the folder `market`, which need not exist, are those of `market_views`.
     """
     folders = sorted({path.parent.relative_to(lake) for path in lake.rglob("[!.]*.parquet")})
     views: list[str] = []
@@ -27,6 +30,9 @@ def write_warehouse(target: Path, lake: Path) -> list[str]:
             for asset in sorted({folder.parts[-1] for folder in folders if len(folder.parts) > 1}):
                 connection.execute(f"CREATE VIEW {_name(asset)} AS {_united(folders, asset)}")
                 views.append(asset)
+            for view, select in market_views(market).items():
+                connection.execute(f"CREATE VIEW {_name(view)} AS {select}")
+                views.append(view)
             if {"universe", "candidates", "winners"} <= set(views):
                 connection.execute(f"CREATE VIEW fate AS {_FATE}")
                 views.append("fate")
@@ -39,6 +45,9 @@ def write_warehouse(target: Path, lake: Path) -> list[str]:
     return views
 
 
+_KEYS = {EXCHANGE_INFO[0]: "day"}
+"""What a partition's key is, where it is no rebalance."""
+
 _FATE = """
 SELECT rebalance, symbol, NULL AS portfolio, 'universe' AS stage, coalesce(rule, 'eligible') AS reason FROM universe
 UNION ALL SELECT rebalance, symbol, portfolio, 'candidates', reason FROM candidates
@@ -50,7 +59,8 @@ UNION ALL SELECT rebalance, symbol, portfolio, 'winners', reason FROM winners
 def _select(folder: Path) -> str:
     # Hidden files are writes under way. The file name, not its content, says which partition it is.
     files = (glob.escape(str(folder)) + "/[0-9]*.parquet").replace("'", "''")
-    key = "try_cast(parse_filename(filename, true) AS DATE) AS rebalance"
+    name = _KEYS.get(folder.name, "rebalance")
+    key = f"try_cast(parse_filename(filename, true) AS DATE) AS {name}"
     return f"SELECT {key}, * EXCLUDE (filename) FROM read_parquet('{files}', filename = true, union_by_name = true)"  # noqa: S608 - quoted above
 
 

@@ -62,12 +62,16 @@ def metrics(*rows: bytes, symbol: str = "币安人生USDT") -> tuple[pl.DataFram
 def test_metrics_run_from_the_first_five_minutes_to_the_midnight_that_ends_the_day() -> None:
     symbol = "币安人生USDT".encode()
     last = METRIC.replace(b"01-01 00:05:00", b"01-02 00:00:00").replace(b"0.69,1.82,0.56,1.15", b",nan,NaN,0")
+    blank = b"2023-01-02 00:00:00,%s,,,,,,\n"
     rows, reasons = metrics(METRIC % symbol, last % symbol)
     assert reasons == {}
     assert rows.rows() == [
         ("币安人生USDT", datetime(2023, 1, 1, 0, 5, tzinfo=UTC), 100243.058, 12494186585.40, 0.69, 1.82, 0.56, 1.15, 0),
         ("币安人生USDT", datetime(2023, 1, 2, tzinfo=UTC), 100243.058, 12494186585.40, None, None, None, 0.0, 0),
     ]
+    rows, reasons = metrics(METRIC % symbol, blank % symbol)
+    assert reasons == {}
+    assert rows.row(1)[2:] == (None,) * 6 + (0,)
 
 
 @pytest.mark.parametrize(
@@ -81,16 +85,16 @@ def test_metrics_run_from_the_first_five_minutes_to_the_midnight_that_ends_the_d
         (b"2023-01-01 00:05:00", b"1672531500000", "create_time: expected a time inside 2023-01-01"),
         (b"BTCUSDT", b"ETHUSDT", "symbol: expected BTCUSDT, found 'ETHUSDT'"),
         (b"BTCUSDT", b"", "symbol: expected BTCUSDT, found ''"),
-        (b"100243.058", b"", "sum_open_interest: expected a finite amount >= 0, found ''"),
-        (b"12494186585.40", b"nan", "sum_open_interest_value: expected a finite amount >= 0, found 'nan'"),
+        (b"100243.058", b"-1", "sum_open_interest: expected a finite number >= 0, nan or nothing, found '-1'"),
+        (b"12494186585.40", b"1e999", "sum_open_interest_value: expected a finite number >= 0, nan or nothing"),
         (
             b"0.69",
             b"-0.69",
-            "count_toptrader_long_short_ratio: expected a finite ratio >= 0, nan or nothing, found '-0.69'",
+            "count_toptrader_long_short_ratio: expected a finite number >= 0, nan or nothing, found '-0.69'",
         ),
-        (b"1.82", b"inf", "sum_toptrader_long_short_ratio: expected a finite ratio >= 0"),
-        (b"0.56", b"none", "count_long_short_ratio: expected a finite ratio >= 0, nan or nothing, found 'none'"),
-        (b"1.15", b"1.1.5", "sum_taker_long_short_vol_ratio: expected a finite ratio >= 0"),
+        (b"1.82", b"inf", "sum_toptrader_long_short_ratio: expected a finite number >= 0"),
+        (b"0.56", b"none", "count_long_short_ratio: expected a finite number >= 0, nan or nothing, found 'none'"),
+        (b"1.15", b"1.1.5", "sum_taker_long_short_vol_ratio: expected a finite number >= 0"),
         (b"1.15", b'"1.15"', "sum_taker_long_short_vol_ratio: expected a plain text"),
         (b"1.15", b"1.15,", "expected 8 columns, found 9"),
         (b"1.15", b"\xff", "expected text in UTF-8"),

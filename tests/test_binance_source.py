@@ -3,12 +3,12 @@
 import json
 from collections.abc import Callable
 from datetime import date
+from typing import Any
 
 import polars as pl
 import pytest
 
 from profiles.load import load_manifest
-from resources.binance.source import BinanceSource
 from resources.store import PATH_VARIABLE, QUOTES_VARIABLE, SOURCE_VARIABLE
 from sleevegraph.errors import ConfigurationError, TransferError
 from tests.exchange_homes import host, ingest, restate, scope
@@ -19,7 +19,7 @@ from tests.replica.handle import Replica
 YESTERDAY = date(2025, 2, 9)
 """The last day that is over at SMALL_NOW; the archive goes to the day before."""
 BARS = ("daily_bars",)
-FEBRUARY = "data/spot/monthly/klines/{symbol}/1d/{symbol}-1d-{month}.zip"
+MONTHLY = "data/spot/monthly/klines/{symbol}/1d/{symbol}-1d-{month}.zip"
 
 NewHome = Callable[[], TemporaryHome]
 
@@ -30,12 +30,12 @@ def daily(*symbols: str) -> pl.DataFrame:
     return rows.filter(pl.col("symbol").is_in(symbols)) if symbols else rows
 
 
-def source_of(home: TemporaryHome, replica: Replica, **variables: str) -> BinanceSource:
-    """The home's source, with short waits."""
+def fetched(home: TemporaryHome, replica: Replica, **variables: str) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Bars and figures of an ingest with short waits."""
     with environment(**{SOURCE_VARIABLE: "binance", **variables}):
         source = home.store.binance(load_manifest().market)
-    source.settings = replica.settings(attempts=2)
-    return source
+        source.settings = replica.settings(attempts=2)
+        return source.fetch(None), source.figures()
 
 
 def record(home: TemporaryHome) -> dict[str, str]:
@@ -73,7 +73,7 @@ def test_the_bars_of_a_home_are_those_of_archive_and_exchange(replica: Replica, 
 def test_a_bar_that_a_restated_file_lacks_is_withdrawn_and_one_that_differs_is_revised(
     replica: Replica, new_home: NewHome
 ) -> None:
-    home, key = new_home(), FEBRUARY.format(symbol="ETHUSDT", month="2024-12")
+    home, key = new_home(), MONTHLY.format(symbol="ETHUSDT", month="2024-12")
     assert ingest(home, replica, "daily_bars", **scope("BTCUSDT,ETHUSDT", "2024-12-01")).success
     before = home.store.lake.known_bars()
     december = daily("ETHUSDT").filter(pl.col("open_time").dt.strftime("%Y-%m") == "2024-12")
@@ -96,19 +96,17 @@ def test_a_bar_that_a_restated_file_lacks_is_withdrawn_and_one_that_differs_is_r
 def test_a_file_that_stays_broken_is_named_in_the_metadata_and_its_bars_are_absent(
     replica: Replica, new_home: NewHome
 ) -> None:
-    home, key = new_home(), FEBRUARY.format(symbol="ETHUSDT", month="2024-12")
+    home, key = new_home(), MONTHLY.format(symbol="ETHUSDT", month="2024-12")
     replica.break_key(key, "corrupt")
-    source = source_of(home, replica, **scope("ETHUSDT", "2024-12-01"))
-    bars = source.fetch(None)
-    said = source.figures()
+    bars, said = fetched(home, replica, **scope("ETHUSDT", "2024-12-01"))
     assert said["files_quarantined"] == 1
     assert list(said["quarantined"]) == [key]
     assert "expected" in said["quarantined"][key]
     assert bars["date"].min() == date(2025, 1, 1)
     replica.break_key(key, None)
-    again = source_of(home, replica)
-    assert again.fetch(None)["date"].min() == date(2024, 12, 1)
-    assert (again.figures()["files"], again.figures()["quarantined"]) == (1, {})
+    bars, said = fetched(home, replica)
+    assert bars["date"].min() == date(2024, 12, 1)
+    assert (said["files"], said["quarantined"]) == (1, {})
 
 
 def test_a_home_keeps_to_its_source(replica: Replica, new_home: NewHome) -> None:
@@ -147,12 +145,14 @@ def test_a_home_remembers_what_its_first_ingest_asked_for_and_later_options_coun
     ids=["nothing", "quotes", "symbols"],
 )
 def test_symbols_or_quotes_that_are_asked_for_now_stand_in_for_the_remembered_ones(
-    new_home: NewHome, replica: Replica, asked: dict[str, str], symbols: tuple[str, ...], quotes: tuple[str, ...]
+    new_home: NewHome, asked: dict[str, str], symbols: tuple[str, ...], quotes: tuple[str, ...]
 ) -> None:
     home = new_home()
+    market = load_manifest().market
     with environment(**scope("BTCUSDT", "2024-12-01"), **{SOURCE_VARIABLE: "binance"}):
-        home.store.record_source(home.store.binance(load_manifest().market))
-    found = source_of(home, replica, **asked).scope
+        home.store.record_source(home.store.binance(market))
+    with environment(**asked):
+        found = home.store.binance(market).scope
     assert (found.symbols, found.quotes, found.first) == (symbols, quotes, date(2024, 12, 1))
 
 
@@ -160,14 +160,14 @@ def test_an_ingest_that_cannot_be_is_not_remembered_and_one_that_was_cut_short_i
     replica: Replica, new_home: NewHome
 ) -> None:
     home = new_home()
-    with pytest.raises(ConfigurationError, match="--symbols: expected symbols .* did you mean BTCUSDT"):
-        source_of(home, replica, **scope("BTCUSD")).fetch(None)
+    with pytest.raises(ConfigurationError, match="found 'BTCUSD'; did you mean BTCUSDT"):
+        fetched(home, replica, **scope("BTCUSD"))
     with pytest.raises(ConfigurationError, match="--from: expected 2024-11 or later, when ETHUSDT, "):
-        source_of(home, replica, **scope("ETHUSDT", "2024-10-31")).fetch(None)
+        fetched(home, replica, **scope("ETHUSDT", "2024-10-31"))
     assert not home.store.folders.source.exists()
-    replica.break_key(FEBRUARY.format(symbol="ETHUSDT", month="2024-12"), "500")
+    replica.break_key(MONTHLY.format(symbol="ETHUSDT", month="2024-12"), "500")
     with pytest.raises(TransferError, match="1 of 10 files could not be fetched"):
-        source_of(home, replica, **scope("ETHUSDT", "2024-12-01")).fetch(None)
+        fetched(home, replica, **scope("ETHUSDT", "2024-12-01"))
     assert record(home) == {"name": "binance", "symbols": "ETHUSDT", "from": "2024-12-01"}
 
 

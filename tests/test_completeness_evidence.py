@@ -282,7 +282,7 @@ def test_a_derived_quote_volume_is_not_compared() -> None:
     assert not judge(market(), Evidence(hourly=hours))
     given = market().with_columns(quote_volume_derived=pl.lit(value=False))
     findings, _ = bars_complete(given, AT, RULES, Evidence(hourly=hours))
-    assert [(f.level, f.code) for f in findings] == [("WARN", "INTERVAL_SUM")]  # of prices or volume it would block
+    assert [(f.level, f.code) for f in findings] == [("WARN", "INTERVAL_SUM")] * 2  # of prices it would block
     assert all("quote_volume: 1h 24.0, 1d 15.0" in f.message for f in findings)
 
 

@@ -29,11 +29,15 @@ def rows(warehouse: Path, query: str, *values: object) -> list[tuple[object, ...
         return connection.execute(query, values).fetchall()
 
 
+def written(home: TemporaryHome) -> list[str]:
+    folders = home.store.folders
+    return write_warehouse(folders.warehouse, folders.lake, folders.market)
+
+
 @pytest.fixture
 def warehouse(home: TemporaryHome) -> Path:
-    target = home.store.folders.warehouse
-    write_warehouse(target, home.store.folders.lake)
-    return target
+    written(home)
+    return home.store.folders.warehouse
 
 
 def test_there_is_a_view_for_every_asset_and_one_over_all_portfolios(home: TemporaryHome, warehouse: Path) -> None:
@@ -46,7 +50,7 @@ def test_there_is_a_view_for_every_asset_and_one_over_all_portfolios(home: Tempo
     expected |= {f"{meta}__{stage}" for meta in (META, NESTED) for stage in meta_stages}
     views = rows(warehouse, "SELECT view_name FROM duckdb_views() WHERE NOT internal")
     assert {view for (view,) in views} == expected
-    assert set(write_warehouse(warehouse, home.store.folders.lake)) == expected
+    assert set(written(home)) == expected
 
 
 def test_a_view_has_every_row_of_every_partition_and_says_of_which(home: TemporaryHome, warehouse: Path) -> None:
@@ -115,7 +119,7 @@ def test_partitions_written_later_appear_without_a_new_warehouse(home: Temporary
 def test_a_blocked_partition_has_no_rows_and_disturbs_no_view(home: TemporaryHome) -> None:
     path = (SHORT, "risk_weights")
     home.store.lake.write(path, KEYS[0], home.read(path, KEYS[0]).clear(), Status.BLOCKED, "why")
-    write_warehouse(home.store.folders.warehouse, home.store.folders.lake)
+    written(home)
     query = "SELECT DISTINCT rebalance::VARCHAR FROM risk_weights WHERE portfolio = ? ORDER BY ALL"
     assert rows(home.store.folders.warehouse, query, SHORT) == [(key,) for key in KEYS[1:]]
 
@@ -132,7 +136,7 @@ def test_another_process_reads_while_the_warehouse_and_a_partition_are_replaced(
         assert reader.stdout.readline() == "ready\n"
         for turn in range(15):
             print(turn, file=reader.stdin, flush=True)
-            write_warehouse(warehouse, home.store.folders.lake)  # while the reader is at it
+            written(home)  # while the reader is at it
             home.store.lake.write(("universe",), KEYS[0], home.read(("universe",), KEYS[0]))
             assert reader.stdout.readline() == f"{turn}\n"
         reader.stdin.close()
@@ -144,7 +148,7 @@ def test_another_process_reads_while_the_warehouse_and_a_partition_are_replaced(
 
 def test_writing_fails_for_no_reader_that_has_the_file_open(home: TemporaryHome, warehouse: Path) -> None:
     with duckdb.connect(str(warehouse), read_only=True) as reader:
-        write_warehouse(warehouse, home.store.folders.lake)
+        written(home)
         assert reader.execute("SELECT count(*) FROM universe").fetchone() != (0,)
 
 
@@ -154,7 +158,11 @@ def test_any_folder_name_will_do(tmp_path: Path, name: str) -> None:
     lake.write(("universe",), KEYS[0], pl.DataFrame({"symbol": ["A"]}))
     lake.write(("my sleeve", "winners"), KEYS[0], pl.DataFrame({"symbol": ["A"]}))
     target = tmp_path / name / "warehouse.duckdb"
-    assert write_warehouse(target, lake.root) == ["my sleeve__winners", "universe", "winners"]
+    assert write_warehouse(target, lake.root, tmp_path / name / "market") == [
+        "my sleeve__winners",
+        "universe",
+        "winners",
+    ]
     assert rows(target, "SELECT symbol, rebalance::VARCHAR FROM universe") == [("A", KEYS[0])]
     assert rows(target, "SELECT portfolio, symbol FROM winners") == [("my sleeve", "A")]
 

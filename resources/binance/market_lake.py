@@ -20,7 +20,8 @@ from sleevegraph.market_data.datasets import Dataset
 from sleevegraph.market_data.merging import SOURCE, Merged
 from sleevegraph.market_data.planning import LISTED, SOURCES
 
-_SOURCES, _RESTATED = "sleevegraph_sources", "sleevegraph_restated"
+SOURCES_KEY: Final = "sleevegraph_sources"
+_RESTATED: Final = "sleevegraph_restated"
 """Keys in a Parquet file's own metadata."""
 
 OTHER_EXCHANGE: Final = "binance.us"
@@ -70,7 +71,7 @@ class MarketLake:
         """Store one file's rows, and before that what they revise."""
         if merged.restated.height or merged.revised.height:
             self._keep_revision(dataset, unit, merged)
-        self._write(self._path(dataset, unit), merged.rows, {_SOURCES: _json(merged.sources)})
+        self._write(self._path(dataset, unit), merged.rows, {SOURCES_KEY: _json(merged.sources)})
 
     def sources(self, dataset: Dataset, months: Sequence[str] | None = None) -> pl.DataFrame:
         """SOURCES of every stored archive row."""
@@ -178,7 +179,9 @@ class MarketLake:
 
 
 def _sources(path: Path) -> pl.DataFrame:
-    return _table(path, _SOURCES).with_columns(pl.col("first", "last").str.to_date(), _utc("fetched_at")).cast(SOURCES)
+    return (
+        _table(path, SOURCES_KEY).with_columns(pl.col("first", "last").str.to_date(), _utc("fetched_at")).cast(SOURCES)
+    )
 
 
 def _utc(column: str) -> pl.Expr:

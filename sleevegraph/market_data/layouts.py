@@ -122,13 +122,13 @@ def _amount(column: str) -> Rule:
     return _finite(column, "amount >= 0", pl.col(column) >= 0)
 
 
-def _ratio(column: str) -> Rule:
+def _optional(column: str) -> Rule:
     text, value = pl.col(column), pl.col(column).cast(pl.Float64, strict=False)
     absent = text.is_null() | (text.str.to_lowercase() == "nan")
-    return Rule(column, "a finite ratio >= 0, nan or nothing", absent | (value.is_finite() & (value >= 0)))
+    return Rule(column, "a finite number >= 0, nan or nothing", absent | (value.is_finite() & (value >= 0)))
 
 
-def _stored_ratio(column: str) -> pl.Expr:
+def _stored_optional(column: str) -> pl.Expr:
     return pl.col(column).cast(pl.Float64, strict=False).fill_nan(None)
 
 
@@ -196,8 +196,8 @@ _METRICS = Layout(
         {
             "create_time": pl.String(),
             "symbol": pl.String(),
-            "sum_open_interest": pl.Float64(),
-            "sum_open_interest_value": pl.Float64(),
+            "sum_open_interest": pl.String(),
+            "sum_open_interest_value": pl.String(),
             "count_toptrader_long_short_ratio": pl.String(),
             "sum_toptrader_long_short_ratio": pl.String(),
             "count_long_short_ratio": pl.String(),
@@ -213,21 +213,22 @@ _METRICS = Layout(
     rules=(
         Rule("create_time", "a time as in 2023-01-01 00:05:00", pl.col("create_time").str.contains(_ISO_SECOND)),
         Rule("symbol", "{symbol}", pl.col("symbol") == pl.col("file_symbol")),
-        _amount("sum_open_interest"),
-        _amount("sum_open_interest_value"),
-        _ratio("count_toptrader_long_short_ratio"),
-        _ratio("sum_toptrader_long_short_ratio"),
-        _ratio("count_long_short_ratio"),
-        _ratio("sum_taker_long_short_vol_ratio"),
+        # The archive leaves any of them blank on thousands of days; what is missing stays missing.
+        _optional("sum_open_interest"),
+        _optional("sum_open_interest_value"),
+        _optional("count_toptrader_long_short_ratio"),
+        _optional("sum_toptrader_long_short_ratio"),
+        _optional("count_long_short_ratio"),
+        _optional("sum_taker_long_short_vol_ratio"),
     ),
     stored={
         "time": _CREATED,
-        "open_interest": pl.col("sum_open_interest"),
-        "open_interest_value": pl.col("sum_open_interest_value"),
-        "top_trader_count_ratio": _stored_ratio("count_toptrader_long_short_ratio"),
-        "top_trader_position_ratio": _stored_ratio("sum_toptrader_long_short_ratio"),
-        "account_ratio": _stored_ratio("count_long_short_ratio"),
-        "taker_volume_ratio": _stored_ratio("sum_taker_long_short_vol_ratio"),
+        "open_interest": _stored_optional("sum_open_interest"),
+        "open_interest_value": _stored_optional("sum_open_interest_value"),
+        "top_trader_count_ratio": _stored_optional("count_toptrader_long_short_ratio"),
+        "top_trader_position_ratio": _stored_optional("sum_toptrader_long_short_ratio"),
+        "account_ratio": _stored_optional("count_long_short_ratio"),
+        "taker_volume_ratio": _stored_optional("sum_taker_long_short_vol_ratio"),
     },
 )
 

@@ -1,0 +1,51 @@
+"""An ingest in a process of its own that dies by SIGKILL, at a time or at a step; forked from one that has its imports."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from resources.binance.market_lake import MarketLake
+from resources.binance.settings import BinanceSettings
+from sleevegraph.market_data.datasets import DATASETS
+from tests.ingests import ingest
+
+NAMES = ("spot_klines_1d", "spot_klines_1h")
+
+
+@dataclass(frozen=True)
+class Death:
+    """After so many seconds, or right before the process opens, renames or deletes its n-th file of the lake."""
+
+    seconds: float | None = None
+    step: int | None = None
+
+
+def everything(lake: MarketLake, settings: BinanceSettings) -> None:
+    """Days, then hours."""
+    for name in NAMES:
+        ingest(lake, settings, DATASETS[name])
+
+
+def run(root: Path, settings: BinanceSettings, death: Death, report: Path) -> None:
+    """Ingest until the end, or death; `report` gets the seconds and steps that the whole took."""
+    numbers = count(1)
+    taken = 0
+
+    def step(event: str, args: tuple[object, ...]) -> None:
+        nonlocal taken
+        if event in {"open", "os.rename", "os.remove"} and str(args[0]).startswith(str(root)):
+            taken = next(numbers)
+            if taken == death.step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    if death.seconds is not None:
+        threading.Timer(death.seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    sys.addaudithook(step)
+    began = time.perf_counter()
+    everything(MarketLake(root), settings)
+    report.write_text(f"{time.perf_counter() - began} {taken}")
