@@ -66,10 +66,12 @@ def dataset_asset(dataset: Dataset, market: MarketProfile) -> dg.AssetsDefinitio
             source = store.binance(market)
             made = source.ingest(source.request(dataset, *_days(keys)))
             store.record_source(source)
-            for key, stored in _stored(store.market_lake, dataset, keys).items():
-                add_metadata(context, key, stored)
+            with store.market_lake.reading(dataset):
+                stored = _stored(store.market_lake, dataset, keys)
         except SleevegraphError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
+        for key in keys:
+            add_metadata(context, key, stored[key])
         return dg.MaterializeResult(metadata=figures(made))
 
     return ingested

@@ -1,20 +1,15 @@
 """`sleevegraph coverage`: what the lake holds of each dataset, as a table and as a picture."""
 
-import csv
 import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from difflib import get_close_matches
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import click
-import polars as pl
-from rich.filesize import decimal
-from rich.table import Table
 
+from commands.coverage_text import SHOWN_SYMBOLS, Row, as_csv, datasets_table, remarks, symbols_table
 from commands.home import stdout_console, with_home
 from commands.stored import warning_of
 from profiles.load import load_manifest
@@ -22,25 +17,20 @@ from resources.atomic import write_atomically
 from resources.holdings import NAMES, Holding, holdings
 from resources.home import Home
 from resources.store import Store
-from sleevegraph.coverage import Coverage, by_symbol, matrix, only, summary
+from sleevegraph.coverage import Coverage, only
 from sleevegraph.coverage import coverage as covered
 from sleevegraph.coverage_picture import coverage_picture
+from sleevegraph.coverage_tables import by_symbol, matrix, summary
 from sleevegraph.errors import ConfigurationError, LakeError
 from sleevegraph.readiness.evidence import DAY
 
-SHOWN = 5
-"""Quarantined files and revisions that are told of, of each dataset."""
-SHOWN_SYMBOLS = 40
-"""Rows of a table on the screen; the other formats have all."""
 FORMS = ("png", "svg")
 ISO = "%Y-%m-%dT%H:%M:%SZ"
-
-Row = dict[str, Any]
 
 
 @click.command()
 @click.option("--dataset", "name", type=click.Choice(NAMES), help="One row per symbol of this one, the worst first.")
-@click.option("--symbols", default="", metavar="A,B", help="Only these symbols.")
+@click.option("--symbols", default="", metavar="A,B", help="Rows of these only; files stay those of all.")
 @click.option(
     "--picture", type=click.Path(path_type=Path), metavar="FILE", help="Draw --dataset, or the first, as .png or .svg."
 )
@@ -67,14 +57,14 @@ def coverage(home: Home, name: str | None, symbols: str, picture: Path | None, s
     rows = _symbol_rows(held[name], found[name]) if name else [_dataset_row(held[d], one) for d, one in found.items()]
     if shape == "table":
         title = _titled(f"{name or 'coverage'} of {home.root}", warning)
-        stdout_console().print(_symbols_table(rows, title) if name else _datasets_table(rows, title))
+        stdout_console().print(symbols_table(rows, title) if name else datasets_table(rows, title))
         if name and len(rows) > SHOWN_SYMBOLS:
             click.echo(f"and {len(rows) - SHOWN_SYMBOLS} more symbols; --format csv has them all")
     elif shape == "csv":
-        click.echo(_csv(rows), nl=False)
+        click.echo(as_csv(rows), nl=False)
     else:
         click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
-    for line in (line for holding in held.values() for line in _remarks(holding)):
+    for line in (line for holding in held.values() for line in remarks(holding)):
         click.echo(line, err=shape != "table")
     if picture:
         click.echo(f"picture: {picture}", err=True)
@@ -157,87 +147,3 @@ def _plain(row: Mapping[str, object], holding: Holding) -> Row:
 
 def _titled(title: str, warning: str) -> str:
     return f"{title} ({warning})" if warning else title
-
-
-def _datasets_table(rows: Sequence[Row], title: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    columns = ("dataset", "symbols", "first", "last", "rows", "months", "present", "gaps", "outages", "files", "size")
-    for column in (*columns, "quarantined", "revisions", "by REST"):
-        table.add_column(column, justify="left" if column == "dataset" else "right", no_wrap=column in columns[:4])
-    for row in rows:
-        counts = (row[key] for key in ("quarantined", "revisions", "rest_rows"))
-        table.add_row(
-            *(row["dataset"], str(row["symbols"]), row["first"][:10], row["last"][:10], str(row["rows"])),
-            *(str(row["months"]), _present(row["share"]), _count(row["gaps"]), _count(row["outages"])),
-            *(str(row["files"]), decimal(row["bytes"]), *map(_count, counts)),
-        )
-    return table
-
-
-def _symbols_table(rows: Sequence[Row], title: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("symbol", no_wrap=True)
-    for column in ("first", "last", "rows", "expected", "present", "gaps", "missing", "largest gap"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("note", overflow="fold")
-    for row in rows[:SHOWN_SYMBOLS]:
-        largest = f"{row['largest_gap']} from {_minute(row['largest_from'])}" if row["largest_gap"] else ""
-        table.add_row(
-            *(row["symbol"], _minute(row["first"]), _minute(row["last"]), str(row["rows"]), _count(row["expected"])),
-            *(_present(row["share"]), _count(row["gaps"]), _count(row["missing"]), largest, row["note"]),
-        )
-    return table
-
-
-def _present(share: float | None) -> str:
-    """Rounded down: only what is whole is 100 %."""
-    return "" if share is None else f"{math.floor(share * 10_000) / 100:.2f} %"
-
-
-def _count(number: int | None) -> str:
-    return "" if number is None else str(number)
-
-
-def _minute(text: str) -> str:
-    return text[:16].replace("T", " ")
-
-
-def _csv(rows: Sequence[Row]) -> str:
-    text = StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: " ".join(v) if isinstance(v, list) else v for key, v in row.items()} for row in rows)
-    return text.getvalue()
-
-
-def _remarks(holding: Holding) -> Iterator[str]:
-    """Who answered by REST, files that are kept aside, with the reason, and the newest revisions."""
-    for host, count in holding.rest().items():
-        yield f"by REST: {holding.name}: {count} rows of {host}, until the archive has them"
-    broken = holding.quarantined()
-    for key, reason in broken.select("key", "reason").head(SHOWN).iter_rows():
-        yield f"quarantined: {key}: {reason}"
-    if broken.height > SHOWN:
-        yield f"and {broken.height - SHOWN} more files of {holding.name} are quarantined"
-    revisions = holding.revisions()
-    for rows, restated in reversed(revisions[-SHOWN:]):
-        yield f"revised: {holding.name}: {_revision(rows, restated)}"
-    if len(revisions) > SHOWN:
-        yield f"and {len(revisions) - SHOWN} older revisions of {holding.name}"
-
-
-def _revision(rows: pl.DataFrame, restated: pl.DataFrame) -> str:
-    """What changed, and because of which file."""
-    before = rows.filter(pl.col("state") == "before")
-    withdrawn = before.height - rows.filter(pl.col("state") == "after").height
-    lost = f", {withdrawn} of them withdrawn" if withdrawn else ""
-    changed = "no rows changed"
-    if before.height:
-        symbols = before["symbol"].n_unique()
-        first: date = before.select(pl.nth(1).min()).item()
-        changed = f"{before.height} rows of {symbols} symbols changed, the first of {first:%Y-%m-%d}{lost}"
-    if not restated.height:
-        return f"{changed}: a month's file differs from those of its days"
-    more = f" and {restated.height - 1} more files" if restated.height > 1 else ""
-    key, at = restated.row(0, named=True)["key"], restated["fetched_at"][0]
-    return f"{changed}: {key}{more} restated, fetched {at[:16]}"

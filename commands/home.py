@@ -4,12 +4,14 @@ import os
 from collections.abc import Callable
 from datetime import date
 from functools import wraps
+from shutil import disk_usage
 from textwrap import shorten
 from typing import Any
 
 import click
 import dagster as dg
 from rich.console import Console
+from rich.filesize import decimal
 from sqlalchemy.exc import SQLAlchemyError
 from yaml import YAMLError
 
@@ -21,6 +23,9 @@ from sleevegraph.errors import ConfigurationError, SleevegraphError
 
 MESSAGE_WIDTH = 240
 """Of what Dagster says of its settings: it lists everything that they may be."""
+
+_FULL = ("No space left on device", "database or disk is full", "disk I/O error")
+"""What the system and SQLite say when a disk is full."""
 
 PIPE_WIDTH = 160
 """Columns of a table that goes into a file or another program."""
@@ -37,9 +42,19 @@ def with_home(command: Callable[..., None]) -> Callable[..., None]:
         except BrokenPipeError:
             raise  # whoever read the output has enough of it
         except (SleevegraphError, OSError, dg.DagsterError, SQLAlchemyError) as error:
-            raise click.ClickException(" ".join(str(error).split())) from error
+            raise click.ClickException(_said(error, find_home(folder))) from error
 
     return wrapped
+
+
+def _said(error: Exception, home: Home) -> str:
+    """The error as one line; of a full disk, which shows wherever it is written to first, what it means."""
+    text = " ".join(str(error).split())
+    sign = next((sign for sign in _FULL if sign in text), None)
+    if sign is None:
+        return text
+    free = decimal(disk_usage(home.root).free)
+    return f"{home.root}: expected room on its disk, found {free} left ({sign}); make room and run this again"
 
 
 def prepared(home: Home) -> Home:

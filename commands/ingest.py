@@ -2,9 +2,10 @@
 
 import io
 import os
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -102,7 +103,8 @@ def _run(defs: dg.Definitions, home: Home, dataset: Dataset, first: date | None)
     months = None if dataset.name == DAILY else _months(first)
     with open_instance(home) as instance:
         try:
-            with _shown():
+            # Where a disk is full Dagster prints that it cannot write, and then raises it.
+            with _shown(), redirect_stderr(io.StringIO()):
                 quiet_run(defs, job, [asset], instance, quiet, partitions=months)
         except SleevegraphError as error:
             raise SleevegraphError(str(error).removeprefix("daily_bars: ")) from error
@@ -181,7 +183,7 @@ class _Bars:
 @contextmanager
 def _shown() -> Iterator[None]:
     """Show the stages on stderr where that is a screen."""
-    console = Console(stderr=True)
+    console = Console(file=sys.stderr)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

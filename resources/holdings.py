@@ -73,9 +73,9 @@ class Holding:
 
     def _times(self, dataset: Dataset, months: list[str]) -> pl.DataFrame:
         columns = ("symbol", pl.col(dataset.time).alias("open_time"))
-        archive = self._market.archive(dataset, months).select(*columns).collect()
-        rest = self._market.newer(dataset, months).select(*columns)
-        return pl.concat([archive, rest])
+        with self._market.reading(dataset):
+            archive = self._market.archive(dataset, months).select(*columns).collect()
+            return pl.concat([archive, self._market.newer(dataset, months).select(*columns)])
 
     def disk(self) -> Disk:
         """Files of rows, without what is kept beside them."""

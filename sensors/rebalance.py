@@ -8,12 +8,13 @@ import dagster as dg
 from assets.gates import flat_gates
 from assets.grid import GRID
 from jobs.rebalance import rebalance
-from resources.lake import Lake
+from resources.evidence import evidence_before, fetched
 from resources.store import Store
 from sleevegraph.calendar import STEP_DAYS
 from sleevegraph.completeness import bars_complete
 from sleevegraph.errors import SleevegraphError
 from sleevegraph.manifest import Manifest, MetaProfile
+from sleevegraph.readiness.corroboration import corroborate
 
 MAX_ATTEMPTS = 3
 ENDED_BADLY = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
@@ -43,7 +44,7 @@ def rebalance_sensor(manifest: Manifest) -> dg.SensorDefinition:
         due = next_due(store, manifest, newest)
         if due is None:
             return dg.SkipReason(f"{newest} is done; the next rebalance is {_after(newest)}")
-        waiting = not_ready(store.lake, date.fromisoformat(due), manifest)
+        waiting = not_ready(store, date.fromisoformat(due), manifest)
         if waiting:
             return dg.SkipReason(f"{due} waits: {waiting}")
         if runs_of(context.instance, due, IN_PROGRESS):
@@ -72,17 +73,23 @@ def _judged(store: Store, meta: MetaProfile, key: str) -> bool:
     return all(store.receipts.read(gate.path, gate.check, key) for gate in flat_gates(meta))
 
 
-def not_ready(lake: Lake, due: date, manifest: Manifest) -> str:
+def not_ready(store: Store, due: date, manifest: Manifest) -> str:
     """Why the bars before `due` cannot be decided on yet; empty when they can.
 
     A defect that nobody can correct is for a person: launched by hand, the run is blocked by its gate, the last certified
     weights stay in force, and the next rebalance gets its turn.
     """
+    lake, rules = store.lake, manifest.market.completeness
     newest = lake.newest_bar()
     if newest is None or newest < due - timedelta(days=1):
         return f"the newest bar is {newest or 'absent'}, expected {due - timedelta(days=1)}"
     try:
-        findings, _ = bars_complete(lake.bars_before(due), due, manifest.market.completeness)
+        bars = lake.bars_before(due)
+        findings, _ = bars_complete(bars, due, rules)
+        if fetched(store) and not any(f.level == "ERROR" for f in findings):
+            # Last, since it takes a second: what else is known of the bars.
+            beside = corroborate(bars, due, rules.max_defect_share, evidence_before(store, due))
+            findings, _ = bars_complete(bars, due, rules, beside)
     except SleevegraphError as error:
         return str(error)
     errors = [f"{f.code}: {f.message}" for f in findings if f.level == "ERROR"]

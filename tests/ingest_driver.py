@@ -14,7 +14,7 @@ from resources.binance.settings import BinanceSettings
 from sleevegraph.market_data.datasets import DATASETS
 from tests.ingests import ingest
 
-NAMES = ("spot_klines_1d", "spot_klines_1h")
+HOURS = DATASETS["spot_klines_1h"]
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,8 @@ class Death:
     step: int | None = None
 
 
-def everything(lake: MarketLake, settings: BinanceSettings) -> None:
-    """Days, then hours."""
-    for name in NAMES:
-        ingest(lake, settings, DATASETS[name])
-
-
 def run(root: Path, settings: BinanceSettings, death: Death, report: Path) -> None:
-    """Ingest until the end, or death; `report` gets the seconds and steps that the whole took."""
+    """Ingest hours until the end, or death; `report` gets the seconds and steps that the whole took."""
     numbers = count(1)
     taken = 0
 
@@ -47,5 +41,5 @@ def run(root: Path, settings: BinanceSettings, death: Death, report: Path) -> No
         threading.Timer(death.seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
     sys.addaudithook(step)
     began = time.perf_counter()
-    everything(MarketLake(root), settings)
+    ingest(MarketLake(root), settings, HOURS)
     report.write_text(f"{time.perf_counter() - began} {taken}")

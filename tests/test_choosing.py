@@ -38,5 +38,5 @@ def test_a_symbol_that_was_never_listed_is_one_line_that_names_a_near_one(asked:
 
 
 def test_a_quote_in_which_nothing_trades_is_one_line() -> None:
-    with pytest.raises(ConfigurationError, match="^--quotes: expected .*, found XXX among 6 symbols$"):
+    with pytest.raises(ConfigurationError, match=r"^--quotes: expected .*, found XXX among 6 symbols$"):
         choose(KNOWN, PAIRS, RULES, [], ["XXX"])

@@ -133,7 +133,8 @@ def test_in_a_home_of_other_bars_the_job_passes_over_the_exchange(new_home: NewH
 
 LONG_NOW = datetime(2022, 3, 14, 12, tzinfo=UTC)
 """A replica's clock on simulated bars that end on 2022-03-16; the archive is a day behind it."""
-READERS = ("universe", "technical_ratings")
+READER = "universe"
+"""An asset that reads bars; test_staleness names all of them."""
 
 
 def klines() -> pl.DataFrame:
@@ -170,16 +171,16 @@ def test_a_restated_file_makes_stale_the_rebalances_after_its_day_and_new_bars_m
         observed = [str(day) for day in grid_dates(first, LONG_NOW.date())]
         assert versions(home).keys() == set(observed)
         assert home.metadata(("daily_bars",))["rebalances_observed"] == len(observed)
-        made = home.run(*KEYS, assets=[(name,) for name in READERS])
+        made = home.run(*KEYS, assets=[(READER,)])
         assert made.success, cause(made)
-        assert stale_readers(home) == set()
+        assert stale_at(home) == set()
         before = versions(home)
 
         replica.now(datetime(2022, 3, 16, 12, tzinfo=UTC))
         assert ingest(home, replica, "daily_bars").success
         assert home.metadata(("daily_bars",))["added"] > 0
         assert versions(home) == before
-        assert stale_readers(home) == set()
+        assert stale_at(home) == set()
 
         day = date(2022, 2, 19)
         (symbol, *_) = klines()["symbol"].unique().sort()
@@ -196,7 +197,7 @@ def test_a_restated_file_makes_stale_the_rebalances_after_its_day_and_new_bars_m
         assert ingest(home, replica, "daily_bars").success
     after = versions(home)
     assert {key for key in before if before[key] != after[key]} == {key for key in before if key > str(day)}
-    assert stale_readers(home) == {(name, key) for name in READERS for key in KEYS if key > str(day)}
+    assert stale_at(home) == {key for key in KEYS if key > str(day)}
 
 
 def versions(home: TemporaryHome) -> dict[str, str]:
@@ -211,9 +212,8 @@ def versions(home: TemporaryHome) -> dict[str, str]:
     return found
 
 
-def stale_readers(home: TemporaryHome) -> set[tuple[str, str]]:
-    """Partitions of READERS that the UI shows as stale because of `known_bars`."""
-    why = {("DATA", "known_bars")}
-    found = {(name, key): causes for (name, key), causes in stale(home, "unchanged").items() if name in READERS}
-    assert all(causes == why for causes in found.values())
+def stale_at(home: TemporaryHome) -> set[str]:
+    """Rebalances at which the UI shows READER as stale because of `known_bars`."""
+    found = {key: causes for (name, key), causes in stale(home, "unchanged").items() if name == READER}
+    assert all(causes == {("DATA", "known_bars")} for causes in found.values())
     return set(found)

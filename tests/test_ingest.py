@@ -63,10 +63,15 @@ def test_the_first_ingest_has_every_bar_that_is_over_and_where_it_is_from(replic
     for key, digest in origin.select("key", "sha256").unique().rows():
         assert get(replica, f"{key}.CHECKSUM").text == f"{digest}  {key.rpartition('/')[2]}\n"
     # Months that have ended come whole, the days of February one by one, the rest by REST from its overlap on.
-    assert set(lake.sources(BARS)["period"]) == {"2024-11", "2024-12", "2025-01", *(f"2025-02-0{n}" for n in range(1, 9))}
+    assert set(lake.sources(BARS)["period"]) == {
+        "2024-11",
+        "2024-12",
+        "2025-01",
+        *(f"2025-02-0{n}" for n in range(1, 9)),
+    }
     assert made.rest_rows == 5 * 3
     assert made.rest_hosts == {replica.url("api0").removeprefix("http://")}
-    assert not list((lake.root / "staging").iterdir())
+    assert not list((lake.root / "staging" / BARS.name).iterdir())
 
 
 def test_the_second_ingest_transfers_listings_only(replica: Replica, lake: MarketLake) -> None:
@@ -75,7 +80,11 @@ def test_the_second_ingest_transfers_listings_only(replica: Replica, lake: Marke
     requests(replica)
     made = ingest(lake, replica.settings())
     counts = requests(replica)
-    assert {kind: counts.get(kind, 0) for kind in ("zip", "checksum", "klines")} == {"zip": 0, "checksum": 0, "klines": 0}
+    assert {kind: counts.get(kind, 0) for kind in ("zip", "checksum", "klines")} == {
+        "zip": 0,
+        "checksum": 0,
+        "klines": 0,
+    }
     # Of each span one page of symbols, of each symbol a page of months and at most two of days.
     assert counts["listing"] <= 2 + 3 * len(SMALL_SYMBOLS)
     assert made.survey.plan.unchanged == before[1].height
@@ -207,9 +216,9 @@ def test_what_is_outside_the_days_of_an_ingest_is_neither_fetched_nor_missed(
 def test_a_start_before_anything_was_listed_and_a_symbol_that_never_was_are_one_line(
     replica: Replica, lake: MarketLake
 ) -> None:
-    with pytest.raises(ConfigurationError, match="^--from: expected 2024-12 or later, when NEWUSDT, .* 2024-11-30$"):
+    with pytest.raises(ConfigurationError, match=r"^--from: expected 2024-12 or later, when NEWUSDT, .* 2024-11-30$"):
         ingest(lake, replica.settings(), symbols=["NEWUSDT"], first=date(2024, 11, 30))
-    with pytest.raises(ConfigurationError, match="^--symbols: expected .* found 'NOPEUSDT'; did you mean"):
+    with pytest.raises(ConfigurationError, match=r"^--symbols: expected .* found 'NOPEUSDT'; did you mean"):
         ingest(lake, replica.settings(), symbols=["NOPEUSDT"])
     assert (lake.months(BARS), replica.log()["requests"].get("zip", 0)) == ([], 0)
     read_everything(lake.root)

@@ -4,7 +4,6 @@ import multiprocessing
 import random
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -12,12 +11,12 @@ import pytest
 
 from resources.binance.market_lake import MarketLake
 from resources.binance.settings import BinanceSettings
-from sleevegraph.market_data.datasets import DATASETS
-from tests.ingest_driver import NAMES, Death, everything, run
-from tests.ingests import provenance, read_everything, rows_with_origin
+from tests.ingest_driver import HOURS, Death, run
+from tests.ingests import ingest, provenance, read_everything, rows_with_origin
 from tests.replica.handle import Replica
 
 CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.ingest_driver"])
 MOMENTS = 20
 """Half of them are times, half are steps: files about to be opened, renamed or deleted."""
 
@@ -26,15 +25,13 @@ State = dict[str, pl.DataFrame]
 
 def state(lake: MarketLake) -> State:
     """Rows with the file and digest that each is from, and every file's provenance: all but times."""
-    found = {}
-    for name in NAMES:
-        dataset = DATASETS[name]
-        found[name] = lake.rows(dataset)
-        found[f"{name} origin"] = rows_with_origin(lake, dataset).drop("fetched_at")
-        found[f"{name} sources"] = provenance(lake, dataset)
-        found[f"{name} answers"] = lake.rest(dataset).drop("fetched_at").sort("symbol", "open_time").collect()
-        found[f"{name} calendar"] = lake.calendar(dataset)
-    return found
+    return {
+        "rows": lake.rows(HOURS),
+        "origins": rows_with_origin(lake, HOURS).drop("fetched_at"),
+        "sources": provenance(lake, HOURS),
+        "answers": lake.rest(HOURS).drop("fetched_at").sort("symbol", "open_time").collect(),
+        "calendar": lake.calendar(HOURS),
+    }
 
 
 def die(root: Path, settings: BinanceSettings, death: Death) -> int | None:
@@ -47,23 +44,14 @@ def die(root: Path, settings: BinanceSettings, death: Death) -> int | None:
 
 def damage(root: Path, stream: random.Random) -> None:
     """Cut a file that was put aside, as a machine that loses power would."""
-    files = sorted(root.joinpath("staging").glob("*"))
+    files = sorted(root.joinpath("staging").glob("*/*"))
     if files:
         victim = stream.choice(files)
         victim.write_bytes(victim.read_bytes()[: stream.randrange(200)])
 
 
-@pytest.fixture(scope="module")
-def _preloaded() -> Iterator[None]:
-    CONTEXT.set_forkserver_preload(["tests.ingest_driver"])
-    yield
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("_preloaded")
-def test_killed_at_any_moment_an_ingest_is_resumed_to_the_same_rows_and_files(
-    replica: Replica, tmp_path: Path
-) -> None:
+def test_killed_at_any_moment_an_ingest_is_resumed_to_the_same_rows_and_files(replica: Replica, tmp_path: Path) -> None:
     settings = replica.settings()
     quiet = tmp_path / "quiet"
     assert die(quiet, settings, Death()) == 0
@@ -78,28 +66,27 @@ def test_killed_at_any_moment_an_ingest_is_resumed_to_the_same_rows_and_files(
         killed += die(root, settings, death) == -signal.SIGKILL
         read_everything(root)
         damage(root, stream)
-        everything(MarketLake(root), settings)
+        ingest(MarketLake(root), settings, HOURS)
         for name, frame in state(MarketLake(root)).items():
             assert frame.equals(want[name]), (death, name)
-        assert all(MarketLake(root).revisions(DATASETS[name]) == [] for name in NAMES)
-        assert not list(root.joinpath("staging").iterdir())
+        assert MarketLake(root).revisions(HOURS) == []
+        assert not [path for path in root.joinpath("staging").rglob("*") if path.is_file()]
         assert not list(root.rglob(".*"))
         shutil.rmtree(root)
     # A process that a busy machine let go faster than the first one may have ended before its time.
     assert killed >= MOMENTS - 2
 
 
-@pytest.mark.usefixtures("_preloaded")
 def test_killed_over_and_over_an_ingest_comes_to_its_end(replica: Replica, tmp_path: Path) -> None:
     settings = replica.settings()
     root = tmp_path / "killed"
     stream = random.Random(7)  # noqa: S311 - only has to be arbitrary
     codes = []
     while not codes or codes[-1] != 0:
-        codes.append(die(root, settings, Death(step=stream.randrange(30, 90))))
+        codes.append(die(root, settings, Death(step=stream.randrange(60, 150))))
         read_everything(root)
     assert set(codes[:-1]) == {-signal.SIGKILL}
     assert len(codes) > 2
-    everything(MarketLake(tmp_path / "quiet"), settings)
+    ingest(MarketLake(tmp_path / "quiet"), settings, HOURS)
     want = state(MarketLake(tmp_path / "quiet"))
     assert all(frame.equals(want[name]) for name, frame in state(MarketLake(root)).items())

@@ -107,7 +107,12 @@ def test_of_two_hosts_the_later_answer_counts_and_the_other_exchange_never_does(
 def test_rows_come_sorted_and_by_month(lake: MarketLake) -> None:
     answered(lake, BINANCE, pl.concat([bars("B", 3, month=2), bars("B", 1), bars("A", 4, month=2), bars("A", 2)]))
     assert lake.months(BARS) == ["2025-01", "2025-02"]
-    assert lake.rows(BARS).select("symbol", pl.col("open_time").dt.day()).rows() == [("A", 2), ("A", 4), ("B", 1), ("B", 3)]
+    assert lake.rows(BARS).select("symbol", pl.col("open_time").dt.day()).rows() == [
+        ("A", 2),
+        ("A", 4),
+        ("B", 1),
+        ("B", 3),
+    ]
     assert lake.rows(BARS, ["2025-02"])["symbol"].to_list() == ["A", "B"]
 
 
@@ -162,7 +167,7 @@ def test_a_file_that_cannot_be_read_is_one_line_that_names_it(lake: MarketLake, 
     path = lake.root / BARS.name / "2025-01" / "archive-00.parquet"
     path.write_bytes(content)
     for read in (lambda: lake.read(BARS, Unit("2025-01", 0)), lambda: lake.sources(BARS), lambda: lake.rows(BARS)):
-        with pytest.raises(LakeError, match="archive-00.parquet: expected a file written by an ingest") as error:
+        with pytest.raises(LakeError, match=r"archive-00.parquet: expected a file written by an ingest") as error:
             read()
         assert "\n" not in str(error.value)
 
@@ -186,5 +191,3 @@ def test_what_a_killed_writer_left_is_seen_by_no_reader_and_swept(lake: MarketLa
     assert not half.exists()
     assert not only.exists()
     assert lake.rows(BARS).height == 1
-
-

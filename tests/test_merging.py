@@ -79,8 +79,8 @@ def some_files(draw: st.DrawFn) -> list[File]:
     for symbol in ("A", "B"):
         if draw(st.booleans()):
             files.append(File(f"{symbol} {MONTH}", draw(st.dictionaries(st.integers(1, 6), values, min_size=1))))
-        for day in draw(st.sets(st.integers(1, 6))):
-            files.append(File(f"{symbol} {MONTH}-{day:02d}", {day: draw(values)}))
+        days = draw(st.dictionaries(st.integers(1, 6), values))
+        files += [File(f"{symbol} {MONTH}-{day:02d}", {day: bar}) for day, bar in days.items()]
     return draw(st.permutations(files))
 
 

@@ -22,7 +22,9 @@ def asked(
     first: date | None = None,
 ) -> dict[str, datetime]:
     files, rest = archived or {}, answered or {}
-    last = pl.DataFrame({"symbol": list(files), "last": list(files.values())}, {"symbol": pl.String(), "last": pl.Date()})
+    last = pl.DataFrame(
+        {"symbol": list(files), "last": list(files.values())}, {"symbol": pl.String(), "last": pl.Date()}
+    )
     moment = {"symbol": pl.String(), "newest": pl.Datetime("us", "UTC")}
     newest = pl.DataFrame({"symbol": list(rest), "newest": list(rest.values())}, moment)
     found = tail(trading, last, newest, closed, step, first)

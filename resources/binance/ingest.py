@@ -64,8 +64,9 @@ class Ingest:
             Some files or bars could not be fetched; everything else is stored, and the next ingest goes on from there.
         """
         if dry_run:  # writes nothing, not even a lock
-            return asyncio.run(self._run(request, begin, dry_run=True))
-        with ingest_lock(self._lake.root / "ingest.lock"):
+            with self._lake.reading(request.dataset):
+                return asyncio.run(self._run(request, begin, dry_run=True))
+        with ingest_lock(self._lake.root / "ingest.lock"), self._lake.reading(request.dataset):
             self._lake.sweep()
             return asyncio.run(self._run(request, begin, dry_run=False))
 

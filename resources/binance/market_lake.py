@@ -5,7 +5,8 @@ in its own footer, so that rows and provenance are replaced in one step.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -62,10 +63,17 @@ class MarketLake:
         path = self._path(dataset, unit)
         if not path.is_file():
             return pl.Schema({**dataset.schema, SOURCE: pl.UInt32()}).to_frame(), SOURCES.to_frame()
+        return _rows(path), _sources(path)
+
+    @contextmanager
+    def reading(self, dataset: Dataset) -> Iterator[None]:
+        """Turn what Polars says of a damaged file of a dataset into a LakeError that names the file."""
         try:
-            return pl.read_parquet(path, glob=False), _sources(path)
-        except PolarsError as error:
-            raise _unreadable(path, error) from error
+            yield
+        except PolarsError:
+            for path in sorted(self.root.joinpath(dataset.name).rglob("[!.]*.parquet")):
+                _rows(path)
+            raise
 
     def commit(self, dataset: Dataset, unit: Unit, merged: Merged) -> None:
         """Store one file's rows, and before that what they revise."""
@@ -176,6 +184,13 @@ class MarketLake:
     def _files(self, dataset: Dataset, kind: str, months: Sequence[str] | None) -> list[Path]:
         names = self.months(dataset) if months is None else months
         return [path for name in names for path in sorted((self.root / dataset.name / name).glob(f"{kind}-*.parquet"))]
+
+
+def _rows(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path, glob=False)
+    except PolarsError as error:
+        raise _unreadable(path, error) from error
 
 
 def _sources(path: Path) -> pl.DataFrame:

@@ -62,7 +62,7 @@ class Pipeline:
         self._lake = lake
         self._archive = archive
         self._progress = progress
-        self._staging = Staging(lake.root / "staging", archive.host)
+        self._staging = Staging(lake.root / "staging" / dataset.name, archive.host)
         self._quarantine = Quarantine(lake.root / "quarantine" / dataset.name)
         self._held: dict[Unit, int] = {}
         self._failures = 0
@@ -86,6 +86,7 @@ class Pipeline:
             batch.waiting += 1
             queue.append((batch, file))
         await for_each(queue, self._take, concurrency)
+        self._staging.clear()
         return self._result
 
     async def _take(self, item: tuple[_Batch, ListedFile]) -> None:

@@ -59,7 +59,8 @@ class BinanceSource:
         del known  # the market lake knows, by file
         dataset = DATASETS[DAILY]
         made = self.ingest(self.request(dataset))
-        rows = self.market_lake.rows(dataset)
+        with self.market_lake.reading(dataset):
+            rows = self.market_lake.rows(dataset)
         bars, unsplit = daily_bars(rows, self.pairs(), self.market.symbols, self.market.exchange)
         if bars.is_empty():
             raise BarsError(f"{self.describe()}: expected bars, found none; widen the symbols, quotes or start")

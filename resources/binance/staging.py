@@ -51,6 +51,11 @@ class Staging:
             if path is not None:
                 path.unlink(missing_ok=True)
 
+    def clear(self) -> None:
+        """Forget also what killed ingests left of files that are stored, or wanted no longer."""
+        for path in self._folder.iterdir():
+            path.unlink()
+
 
 def _name(key: str) -> str:
     return sha256(key.encode()).hexdigest()[:_NAME]
