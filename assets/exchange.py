@@ -71,8 +71,8 @@ def dataset_asset(dataset: Dataset, market: MarketProfile) -> dg.AssetsDefinitio
         except SleevegraphError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         for key in keys:
-            add_metadata(context, key, stored[key])
-        return dg.MaterializeResult(metadata=figures(made))
+            add_metadata(context, key, {**stored[key], **figures(made)})
+        return dg.MaterializeResult()
 
     return ingested
 
@@ -93,13 +93,17 @@ def _stored(lake: MarketLake, dataset: Dataset, keys: list[str]) -> dict[str, di
 def _info_metadata(before: pl.DataFrame | None, info: pl.DataFrame) -> dict[str, object]:
     changed = CHANGES.to_frame() if before is None else changes(before, info)
     return {
-        "as_of": str(info["as_of"][0]),
+        "as_of": _moment(info),
         "dagster/row_count": info.height,
         "statuses": markdown_table(info["status"].value_counts(sort=True, name="symbols")),
-        "compared_with": "no earlier day" if before is None else str(before["as_of"][0]),
+        "compared_with": "no earlier day" if before is None else _moment(before),
         "changed": changed.height,
         "changes": markdown_table(changed.head(SHOWN)),
     }
+
+
+def _moment(info: pl.DataFrame) -> str:
+    return f"{info['as_of'][0]:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _days(keys: list[str]) -> tuple[date | None, date | None]:

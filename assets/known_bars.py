@@ -27,7 +27,8 @@ def known_bars_asset() -> dg.AssetSpec:
         partitions_def=GRID,
         group_name="market",
         kinds={"parquet"},
-        description="The bars before P. A new data version says that some of them were restated or came late.",
+        description="The bars before P. A new data version says that some of them were restated or came late. "
+        "Ingests observe it and nothing materialises it: its history stands under Events.",
     )
 
 

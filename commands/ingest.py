@@ -99,15 +99,19 @@ def ingest(
 def _run(defs: dg.Definitions, home: Home, dataset: Dataset, first: date | None) -> dict[str, Any]:
     """Materialise a dataset's asset, and return the metadata of it."""
     quiet = Console(file=io.StringIO())
-    job, asset = ("ingest", "daily_bars") if dataset.name == DAILY else ("history", dataset.name)
-    months = None if dataset.name == DAILY else _months(first)
+    daily = dataset.name == DAILY
+    asset = "daily_bars" if daily else dataset.name
     with open_instance(home) as instance:
         try:
             # Where a disk is full Dagster prints that it cannot write, and then raises it.
             with _shown(), redirect_stderr(io.StringIO()):
-                quiet_run(defs, job, [asset], instance, quiet, partitions=months)
+                if daily:
+                    quiet_run(defs, "ingest", None, instance, quiet)
+                else:
+                    quiet_run(defs, "history", [asset], instance, quiet, partitions=_months(first))
         except SleevegraphError as error:
-            raise SleevegraphError(str(error).removeprefix("daily_bars: ")) from error
+            message = str(error).removeprefix("exchange_info: ").removeprefix("daily_bars: ")
+            raise SleevegraphError(message) from error
         done = instance.get_latest_materialization_event(dg.AssetKey(asset))
     if done is None or done.asset_materialization is None:
         raise LakeError(f"{dataset.name}: expected a materialisation after the ingest, found none")
@@ -152,7 +156,8 @@ def _say_summary(dataset: Dataset, figures: dict[str, Any], seconds: float) -> N
         f"{figures['rows_from_rest']} by REST{hosts}; {seconds:.1f} s"
     )
     for key, reason in list(figures["quarantined"].items())[:SHOWN]:
-        click.echo(f"quarantined: {key}: {reason}", err=True)
+        where = "" if reason.startswith(key) else f"{key}: "
+        click.echo(f"quarantined: {where}{reason}", err=True)
     if figures["files_quarantined"] > SHOWN:
         click.echo(f"and {figures['files_quarantined'] - SHOWN} more files are quarantined", err=True)
     for key in figures["files_vanished"][:SHOWN]:

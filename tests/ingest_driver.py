@@ -1,6 +1,7 @@
 """An ingest in a process of its own that dies by SIGKILL, at a time or at a step; forked from one that has its imports."""
 
 import os
+import resource
 import signal
 import sys
 import threading
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from resources.binance.market_lake import MarketLake
 from resources.binance.settings import BinanceSettings
-from sleevegraph.market_data.datasets import DATASETS
+from sleevegraph.market_data.datasets import DATASETS, Dataset
 from tests.ingests import ingest
 
 HOURS = DATASETS["spot_klines_1h"]
@@ -19,14 +20,16 @@ HOURS = DATASETS["spot_klines_1h"]
 
 @dataclass(frozen=True)
 class Death:
-    """After so many seconds, or right before the process opens, renames or deletes its n-th file of the lake."""
+    """After so many seconds, right before the n-th file of the lake is opened, renamed or deleted, or in the midst of
+    the first file that grows beyond so many bytes (by SIGXFSZ, which the kernel sends)."""
 
     seconds: float | None = None
     step: int | None = None
+    size: int | None = None
 
 
-def run(root: Path, settings: BinanceSettings, death: Death, report: Path) -> None:
-    """Ingest hours until the end, or death; `report` gets the seconds and steps that the whole took."""
+def run(root: Path, settings: BinanceSettings, death: Death, report: Path, dataset: Dataset = HOURS) -> None:
+    """Ingest until the end, or death; `report` gets the seconds and steps that the whole took."""
     numbers = count(1)
     taken = 0
 
@@ -39,7 +42,10 @@ def run(root: Path, settings: BinanceSettings, death: Death, report: Path) -> No
 
     if death.seconds is not None:
         threading.Timer(death.seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    if death.size is not None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (death.size, death.size))
     sys.addaudithook(step)
     began = time.perf_counter()
-    ingest(MarketLake(root), settings, HOURS)
+    ingest(MarketLake(root), settings, dataset)
     report.write_text(f"{time.perf_counter() - began} {taken}")

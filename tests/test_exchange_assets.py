@@ -113,9 +113,9 @@ def test_the_exchange_s_symbols_are_kept_by_day_and_what_changed_since_an_earlie
         symbol: "BREAK" if symbol == "GONEUSDT" else "TRADING" for symbol in markets.SMALL_SYMBOLS
     }
     said = home.metadata(EXCHANGE_INFO)
-    assert said["as_of"].startswith("2025-02-10 13:30")
+    assert said["as_of"].startswith("2025-02-10 13:")
     assert said["dagster/row_count"] == len(markets.SMALL_SYMBOLS)
-    assert said["compared_with"].startswith("2025-01-19 13:00")
+    assert said["compared_with"].startswith("2025-01-19 13:")
     assert said["changed"] == 1
     assert said["changes"].splitlines()[2:] == ["| GONEUSDT | delisted | status | TRADING | BREAK |"]
     assert "| TRADING | 5 |" in said["statuses"]

@@ -11,8 +11,9 @@ import pytest
 
 from resources.binance.market_lake import MarketLake
 from resources.binance.settings import BinanceSettings
+from sleevegraph.market_data.datasets import Dataset
 from tests.ingest_driver import HOURS, Death, run
-from tests.ingests import ingest, provenance, read_everything, rows_with_origin
+from tests.ingests import BARS, ingest, provenance, read_everything, rows_with_origin
 from tests.replica.handle import Replica
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -34,9 +35,9 @@ def state(lake: MarketLake) -> State:
     }
 
 
-def die(root: Path, settings: BinanceSettings, death: Death) -> int | None:
+def die(root: Path, settings: BinanceSettings, death: Death, dataset: Dataset = HOURS) -> int | None:
     """The exit code of a process that ingests into `root`."""
-    process = CONTEXT.Process(target=run, args=(root, settings, death, root.with_suffix(".report")))
+    process = CONTEXT.Process(target=run, args=(root, settings, death, root.with_suffix(".report"), dataset))
     process.start()
     process.join(120)
     return process.exitcode
@@ -90,3 +91,17 @@ def test_killed_over_and_over_an_ingest_comes_to_its_end(replica: Replica, tmp_p
     ingest(MarketLake(tmp_path / "quiet"), settings, HOURS)
     want = state(MarketLake(tmp_path / "quiet"))
     assert all(frame.equals(want[name]) for name, frame in state(MarketLake(root)).items())
+
+
+def test_a_file_that_was_half_written_is_no_file_of_the_lake(replica: Replica, tmp_path: Path) -> None:
+    quiet, root = MarketLake(tmp_path / "quiet"), tmp_path / "killed"
+    ingest(quiet, replica.settings(), BARS)
+    half = (quiet.root / BARS.name / "2024-11" / "archive-00.parquet").stat().st_size // 2
+    assert quiet.sources(BARS)["size"].max() < half  # so that it is the lake's file which is cut, and no zip
+    assert die(root, replica.settings(), Death(size=half), BARS) == -signal.SIGXFSZ
+    assert list(root.rglob(".archive-00.parquet.*.tmp"))
+    read_everything(root)
+    assert MarketLake(root).rows(BARS).is_empty()
+    ingest(MarketLake(root), replica.settings(), BARS)
+    assert MarketLake(root).rows(BARS).equals(quiet.rows(BARS))
+    assert not list(root.rglob(".*"))

@@ -130,6 +130,7 @@ class Pipeline:
     async def _finish(self, batch: _Batch) -> None:
         async with self._storing:
             await asyncio.to_thread(self._store, batch)
+        batch.content.clear()  # the queue holds every batch to the end
         async with self._room:
             del self._held[batch.unit]
             self._room.notify_all()
