@@ -11,7 +11,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from resources.binance.market_lake import MarketLake
-from resources.binance.quarantine import QUARANTINED, Quarantine
+from resources.binance.quarantine import QUARANTINED
 from resources.binance.source import EXCHANGE_INFO
 from resources.lake import BARS, Lake
 from sleevegraph.coverage import Chunk
@@ -105,7 +105,7 @@ class Holding:
         """QUARANTINED rows."""
         if self._dataset is None:
             return QUARANTINED.to_frame()
-        return Quarantine(self._market.root / "quarantine" / self.name).files()
+        return self._market.quarantine(self._dataset).files()
 
     def revisions(self) -> list[tuple[pl.DataFrame, pl.DataFrame]]:
         """(rows before and after, files restated) of every revision, oldest first."""

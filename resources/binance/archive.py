@@ -52,7 +52,6 @@ class ListedFile:
     period: Period
     size: int
     etag: str
-    modified: datetime
     checksum_etag: str | None
 
 
@@ -234,7 +233,7 @@ def _successful(answer: Answer) -> Answer:
 
 
 def _listed_file(listed: ListedObject, symbol: str, span: Span, period: Period) -> ListedFile:
-    return ListedFile(listed.key, symbol, span, period, listed.size, listed.etag, listed.modified, None)
+    return ListedFile(listed.key, symbol, span, period, listed.size, listed.etag, None)
 
 
 def _all_covered(period: Period, covered: Callable[[date], bool]) -> bool:

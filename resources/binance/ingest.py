@@ -78,18 +78,19 @@ class Ingest:
             pairs = self._pairs if info is None else {**self._pairs, **pairs_of(info)}
             trading = [] if info is None else info.filter(pl.col("status") == TRADING)["symbol"].to_list()
             archive = Archive(transport, settings)
-            stored = self._lake.sources(dataset)
+            stored, broken = self._lake.sources(dataset), self._lake.quarantine(dataset).files()["key"].to_list()
             found = await survey(
-                request, archive, stored, trading, pairs, self._rules, settings.concurrency, self._progress
+                request, archive, stored, broken, trading, pairs, self._rules, settings.concurrency, self._progress
             )
             made = Ingested(found, info)
             if dry_run:
                 return made
-            if found.files:
+            files = found.plan.files
+            if files.height:
                 begin()
-            self._progress.begin("files", len(found.files))
+            self._progress.begin("files", files.height)
             pipeline = Pipeline(dataset, self._lake, archive, self._progress)
-            made.transferred = await pipeline.run(list(found.files.values()), settings.concurrency)
+            made.transferred = await pipeline.run(files, settings.concurrency)
             result = made.transferred
             self._lake.store_calendar(dataset, found.listed, result.quarantined, result.failed)
             if rest and request.last is None:
@@ -156,5 +157,5 @@ def _require_all(made: Ingested) -> None:
     if failed:
         key, reason = next(iter(failed.items()))
         raise TransferError(
-            f"{len(failed)} of {len(made.survey.files)} files could not be fetched, first {key}: {reason}"
+            f"{len(failed)} of {made.survey.plan.files.height} files could not be fetched, first {key}: {reason}"
         )

@@ -16,6 +16,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from resources.atomic import write_atomically
+from resources.binance.quarantine import Quarantine
 from sleevegraph.errors import LakeError
 from sleevegraph.market_data.datasets import Dataset
 from sleevegraph.market_data.merging import SOURCE, Merged
@@ -138,6 +139,10 @@ class MarketLake:
         """Delete what writers that were killed left half written; nobody else may be writing."""
         for path in self.root.rglob(".*.tmp"):
             path.unlink()
+
+    def quarantine(self, dataset: Dataset) -> Quarantine:
+        """Files of a dataset that stayed broken."""
+        return Quarantine(self.root / "quarantine" / dataset.name)
 
     def calendar(self, dataset: Dataset) -> pl.DataFrame:
         """CALENDAR rows: every file that the archive listed, and what became of it."""

@@ -1,9 +1,10 @@
 """From a plan to stored rows: files are fetched side by side, and a month is stored when its last file is there."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import polars as pl
 
@@ -11,10 +12,9 @@ from resources.binance.archive import Archive, BrokenFileError, Download, Listed
 from resources.binance.crew import for_each
 from resources.binance.market_lake import MarketLake, Unit, unit_of
 from resources.binance.progress import Progress
-from resources.binance.quarantine import Quarantine
 from resources.binance.staging import Staging
 from sleevegraph.errors import ArchiveError, TransferError
-from sleevegraph.market_data.datasets import Dataset
+from sleevegraph.market_data.datasets import Dataset, Period
 from sleevegraph.market_data.merging import SOURCE, merge
 from sleevegraph.market_data.planning import SOURCES
 from sleevegraph.market_data.tables import read_tables
@@ -49,7 +49,7 @@ class _Batch:
     """The files of one stored unit, as far as they are there."""
 
     unit: Unit
-    waiting: int = 0
+    waiting: int
     content: list[Download] = field(default_factory=list)
 
 
@@ -63,31 +63,35 @@ class Pipeline:
         self._archive = archive
         self._progress = progress
         self._staging = Staging(lake.root / "staging" / dataset.name, archive.host)
-        self._quarantine = Quarantine(lake.root / "quarantine" / dataset.name)
+        self._quarantine = lake.quarantine(dataset)
         self._held: dict[Unit, int] = {}
         self._failures = 0
         self._room = asyncio.Condition()
         self._storing = asyncio.Lock()
         self._result = Transferred()
 
-    async def run(self, files: Sequence[ListedFile], concurrency: int) -> Transferred:
-        """Fetch and store all of them, in the order of the months.
+    async def run(self, files: pl.DataFrame, concurrency: int) -> Transferred:
+        """Fetch and store all of them (LISTED rows), in the order of the months.
 
         Raises
         ------
         TransferError
             The host gave nothing any more. What was fetched until then is stored or kept for the next run.
         """
-        batches: dict[Unit, _Batch] = {}
-        queue: list[tuple[_Batch, ListedFile]] = []
-        units = {file.key: unit_of(self._dataset, file.symbol, f"{file.period.first:%Y-%m}") for file in files}
-        for file in sorted(files, key=lambda file: (units[file.key], file.key)):
-            batch = batches.setdefault(units[file.key], _Batch(units[file.key]))
-            batch.waiting += 1
-            queue.append((batch, file))
-        await for_each(queue, self._take, concurrency)
+        await for_each(self._queue(files), self._take, concurrency)
         self._staging.clear()
         return self._result
+
+    def _queue(self, files: pl.DataFrame) -> Iterator[tuple[_Batch, ListedFile]]:
+        """The files unit by unit, each made when its turn comes."""
+        shards = {symbol: unit_of(self._dataset, symbol, "").shard for symbol in files["symbol"].unique()}
+        month = pl.col("first").dt.strftime("%Y-%m").alias("_month")
+        shard = pl.col("symbol").replace_strict(shards, return_dtype=pl.Int64).alias("_shard")
+        placed = files.with_columns(month, shard).sort("_month", "_shard", "key")
+        for unit, part in placed.group_by("_month", "_shard", maintain_order=True):
+            batch = _Batch(Unit(str(unit[0]), int(str(unit[1]))), part.height)
+            for row in part.iter_rows(named=True):
+                yield batch, _listed_file(row)
 
     async def _take(self, item: tuple[_Batch, ListedFile]) -> None:
         batch, file = item
@@ -130,7 +134,6 @@ class Pipeline:
     async def _finish(self, batch: _Batch) -> None:
         async with self._storing:
             await asyncio.to_thread(self._store, batch)
-        batch.content.clear()  # the queue holds every batch to the end
         async with self._room:
             del self._held[batch.unit]
             self._room.notify_all()
@@ -180,6 +183,12 @@ def _parts(content: Sequence[Download]) -> Iterator[list[Download]]:
         size += len(one.content)
     if part:
         yield part
+
+
+def _listed_file(row: Mapping[str, Any]) -> ListedFile:
+    """A LISTED row as the archive's client takes it."""
+    period = Period(row["period"], row["first"], row["last"])
+    return ListedFile(row["key"], row["symbol"], row["span"], period, row["size"], row["etag"], row["checksum_etag"])
 
 
 def _source(download: Download, rows: int) -> dict[str, object]:

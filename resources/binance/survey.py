@@ -1,6 +1,6 @@
 """What the archive lists, who of it is chosen, and what that leaves to fetch."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date
 
@@ -41,21 +41,20 @@ class Survey:
     listed: pl.DataFrame
     """LISTED rows of the chosen symbols and days."""
     plan: Plan
-    files: dict[str, ListedFile]
-    """The plan's files by key."""
 
 
 async def survey(
     request: Request,
     archive: Archive,
     stored: pl.DataFrame,
+    broken: Collection[str],
     trading: Iterable[str],
     pairs: Pairs,
     rules: SymbolRules,
     concurrency: int,
     progress: Progress,
 ) -> Survey:
-    """List the archive and compare it with what is `stored` (SOURCES).
+    """List the archive and compare it with what is `stored` (SOURCES) and with the keys that are `broken`.
 
     Raises
     ------
@@ -71,31 +70,30 @@ async def survey(
     had = tuple(symbol for symbol in request.symbols if symbol in names)
     asked = request.symbols if request.require_symbols or not had else had
     symbols = choose(sorted(names), pairs, rules, asked, request.quotes)
-    files: dict[str, ListedFile] = {}
+    frames = [LISTED.to_frame()]
     progress.begin("listings", len(symbols))
 
     async def look(symbol: str) -> None:
-        files.update({file.key: file for file in await _files_of(request, archive, symbol)})
+        # As a frame at once: a million files as objects would take gigabytes.
+        frames.append(pl.DataFrame(map(_row, await _files_of(request, archive, symbol, broken)), schema=LISTED))
         progress.advance()
 
     await for_each(symbols, look, concurrency)
-    everything = pl.DataFrame([_row(file) for file in files.values()], schema=LISTED)
+    everything = pl.concat(frames).unique("key").sort("key")
     if request.require_first:
         _require_listed(request, everything)
-    listed = wanted(everything, request.first, request.last)
-    made = plan(listed, within(stored, request.first, request.last))
-    keys = made.files["key"]
-    return Survey(symbols, sorted(refused), listed, made, {key: files[key] for key in keys})
+    listed = wanted(everything, request.first, request.last, broken)
+    return Survey(symbols, sorted(refused), listed, plan(listed, within(stored, request.first, request.last)))
 
 
-async def _files_of(request: Request, archive: Archive, symbol: str) -> list[ListedFile]:
-    """Monthly files, and from the first month without one on the daily files of such months."""
+async def _files_of(request: Request, archive: Archive, symbol: str, broken: Collection[str]) -> list[ListedFile]:
+    """Monthly files, and from the first month without a whole one on the daily files of such months."""
     dataset = request.dataset
     found: list[ListedFile] = []
     if "monthly" in dataset.spans:
         found = await archive.files(dataset, "monthly", symbol)
     if "daily" in dataset.spans:
-        months = {file.period.text for file in found}
+        months = {file.period.text for file in found if file.key not in broken}
         after = ""
         if request.first is not None:
             begin = _first_without(months, f"{request.first:%Y-%m}")

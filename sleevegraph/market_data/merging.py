@@ -20,7 +20,7 @@ class Merged:
     revised: pl.DataFrame
     """[symbol, time, state, …]: stored rows that changed or went (`before`), and what replaced them (`after`)."""
     restated: pl.DataFrame
-    """[key, sha256_before, sha256_after, fetched_at]: files that came in another version."""
+    """[key, sha256_before, sha256_after, fetched_at_before, fetched_at]: files that came in another version."""
     added: int
 
 
@@ -50,7 +50,11 @@ def merge(stored: tuple[pl.DataFrame, pl.DataFrame], incoming: tuple[pl.DataFram
         sources=sources,
         revised=_revised(before, merged, time),
         restated=old.join(new, on="key", how="inner", suffix="_after").select(
-            "key", sha256_before="sha256", sha256_after="sha256_after", fetched_at="fetched_at_after"
+            "key",
+            sha256_before="sha256",
+            sha256_after="sha256_after",
+            fetched_at_before="fetched_at",
+            fetched_at="fetched_at_after",
         ),
         added=merged.join(before, on=["symbol", time], how="anti").height,
     )

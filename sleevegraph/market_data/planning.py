@@ -1,6 +1,6 @@
 """What an ingest has to fetch: the archive's listing against what is stored already."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -59,7 +59,7 @@ class Plan:
         return int(self.files["size"].sum())
 
 
-def wanted(listed: pl.DataFrame, first: date | None, last: date | None) -> pl.DataFrame:
+def wanted(listed: pl.DataFrame, first: date | None, last: date | None, broken: Collection[str] = ()) -> pl.DataFrame:
     """Monthly files that touch [first, last], and daily files of the months that no monthly file covers.
 
     Parameters
@@ -68,10 +68,13 @@ def wanted(listed: pl.DataFrame, first: date | None, last: date | None) -> pl.Da
         LISTED rows.
     first, last
         Days, both included; None is no bound. A monthly file is taken whole.
+    broken
+        Keys of files in quarantine: a broken month covers no day, so its days are wanted as well.
     """
     inside = within(listed, first, last)
     monthly = inside.filter(pl.col("span") == "monthly")
-    return pl.concat([monthly, _outside(inside.filter(pl.col("span") == "daily"), monthly)])
+    whole = monthly.filter(~pl.col("key").is_in(list(broken)))
+    return pl.concat([monthly, _outside(inside.filter(pl.col("span") == "daily"), whole)])
 
 
 def within(files: pl.DataFrame, first: date | None, last: date | None) -> pl.DataFrame:
