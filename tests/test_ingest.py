@@ -14,6 +14,7 @@ from tests.ingests import (
     expected,
     ingest,
     key_of,
+    lines_of,
     provenance,
     read_everything,
     restate,
@@ -183,6 +184,16 @@ def test_a_restated_file_is_a_revision_with_both_rows_and_both_digests(replica: 
     assert lake.rows(BARS).filter(symbol="BTCUSDT", open_time=last).is_empty()
     assert ingest(lake, replica.settings()).transferred.files == 0
     assert len(lake.revisions(BARS)) == 1
+
+
+def test_a_file_that_is_restated_back_and_forth_is_a_revision_each_time(replica: Replica, lake: MarketLake) -> None:
+    ingest(lake, replica.settings())
+    genuine = lines_of(replica, DECEMBER)
+    for lines in (genuine[:-1], genuine, genuine[:-1]):
+        restate(replica, DECEMBER, lambda _, lines=lines: lines)
+        ingest(lake, replica.settings())
+    heights = [rows.height for rows, _ in lake.revisions(BARS)]
+    assert heights == [1, 0, 1]  # a row that comes back revises none
 
 
 def test_a_file_that_is_listed_no_longer_keeps_its_rows_and_is_named(replica: Replica, lake: MarketLake) -> None:

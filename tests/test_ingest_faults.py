@@ -71,6 +71,25 @@ def test_a_file_that_stays_corrupt_is_quarantined_and_released_when_it_comes_who
     assert set(lake.calendar(BARS)["status"]) == {"stored"}
 
 
+def test_the_days_of_a_month_stand_in_for_its_file_while_that_is_in_quarantine(
+    replica: Replica, lake: MarketLake
+) -> None:
+    january = key_of("BTCUSDT", "2025-01")
+    replica.break_key(january, "corrupt")
+    ingest(lake, replica.settings(attempts=2))
+    of_january = (pl.col("symbol") == "BTCUSDT") & (pl.col("open_time").dt.strftime("%Y-%m") == "2025-01")
+    assert lake.archive(BARS).filter(of_january).collect().is_empty()
+    made = ingest(lake, replica.settings(attempts=2))
+    assert (made.transferred.files, list(made.transferred.quarantined)) == (31, [january])
+    days = lake.rows(BARS).filter(of_january)
+    assert days.height == 31
+    replica.break_key(january, None)
+    made = ingest(lake, replica.settings())
+    assert (made.transferred.files, made.transferred.revised, made.transferred.quarantined) == (1, 0, {})
+    assert lake.rows(BARS).filter(of_january).equals(days)
+    assert lake.sources(BARS).filter(symbol="BTCUSDT", first=date(2025, 1, 1))["key"].to_list() == [january]
+
+
 def test_a_file_whose_rows_are_broken_takes_nothing_of_what_is_stored(replica: Replica, lake: MarketLake) -> None:
     ingest(lake, replica.settings())
     before = provenance(lake)
