@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from hashlib import sha256
 
 import dagster as dg
 import polars as pl
@@ -67,7 +68,7 @@ def dataset_asset(dataset: Dataset, market: MarketProfile) -> dg.AssetsDefinitio
             made = source.ingest(source.request(dataset, *_days(keys)))
             store.record_source(source)
             with store.market_lake.reading(dataset):
-                stored = _stored(store.market_lake, dataset, keys)
+                stored = {key: _stored(store.market_lake, dataset, key[:7]) for key in keys}
         except SleevegraphError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         for key in keys:
@@ -77,17 +78,22 @@ def dataset_asset(dataset: Dataset, market: MarketProfile) -> dg.AssetsDefinitio
     return ingested
 
 
-def _stored(lake: MarketLake, dataset: Dataset, keys: list[str]) -> dict[str, dict[str, int]]:
-    """What there is of each month, whichever ingest brought it."""
-    files = lake.sources(dataset, [key[:7] for key in keys]).group_by(pl.col("first").dt.strftime("%Y-%m-01"))
-    known = {key: counts for key, *counts in files.agg(pl.len(), pl.col("symbol").n_unique()).iter_rows()}
+def _stored(lake: MarketLake, dataset: Dataset, month: str) -> dict[str, object]:
+    """What there is of a month, whichever ingest brought it."""
+    files = lake.sources(dataset, [month])
     return {
-        key: {
-            **dict(zip(("stored_files", "stored_symbols"), known.get(key, (0, 0)), strict=True)),
-            "dagster/row_count": lake.height(dataset, key[:7]),
-        }
-        for key in keys
+        "stored_files": files.height,
+        "stored_symbols": files["symbol"].n_unique(),
+        "dagster/row_count": lake.height(dataset, month),
+        "digest": _digest(dataset, files, lake.newer(dataset, [month])),
     }
+
+
+def _digest(dataset: Dataset, files: pl.DataFrame, rest: pl.DataFrame) -> str:
+    """SHA-256 over a month's files, by key and SHA-256, and its REST rows: a range run has one data version for all."""
+    rows = rest.select(dataset.schema.names()).sort("symbol", dataset.time)
+    content = files.select("key", "sha256").sort("key").write_csv() + rows.write_csv()
+    return sha256(content.encode()).hexdigest()
 
 
 def _info_metadata(before: pl.DataFrame | None, info: pl.DataFrame) -> dict[str, object]:

@@ -67,6 +67,9 @@ def _daily_bars(market: MarketProfile) -> dg.AssetsDefinition:
         context.log.info("%s: %s added, %s revised", source.describe(), report.added, report.revised)
         for observation in observed:
             context.log_event(observation)
+        if source.incomplete():
+            # Loud, and not stuck: what came is stored, and a file that never comes holds back nobody else's bars.
+            raise dg.Failure(source.incomplete(), allow_retries=False)
         metadata = {**_bars_metadata(store.lake, report), "rebalances_observed": len(observed), **source.figures()}
         return dg.MaterializeResult(
             metadata={"source": source.describe(), **metadata},

@@ -31,7 +31,10 @@ SHOWN = 5
 @click.option("--from", "first", type=GridDate(), required=True, help="First rebalance date.")
 @click.option("--to", "last", type=GridDate(), required=True, help="Last rebalance date.")
 @click.option(
-    "--source", type=click.Choice(["files", "simulated", "binance"]), help="Market source; a home remembers its own."
+    "--source",
+    type=click.Choice(["files", "simulated", "binance"]),
+    help="Market source; a home remembers its own. Bars of binance are fetched only where the home has none yet, "
+    "and the stored ones are used otherwise: run ingest for newer ones.",
 )
 @click.option("--path", type=click.Path(path_type=Path), help="Parquet or CSV file or folder, for --source files.")
 @click.option(
@@ -44,6 +47,7 @@ def backfill(
     """Ingest bars, then run every rebalance from one date to another with all checks."""
     keys = _keys(first, last)
     _choose_source(source, path)
+    ingests = not chosen and _lacks_bars(home)
     create(home)
     console = Console(stderr=True)
     began = time.monotonic()
@@ -52,7 +56,7 @@ def backfill(
     assets = _selected(defs, chosen)
     with open_instance(home) as instance:
         warm_up(sorted({engine for sleeve in load_manifest().sleeves for engine in sleeve.risk.engines}))
-        if not assets:
+        if ingests:
             quiet_run(defs, "ingest", ["daily_bars"], instance, console)
         quiet_run(defs, "rebalance", assets, instance, console, partitions=(str(keys[0]), str(keys[-1])))
         quiet_run(defs, "ingest", ["warehouse"], instance, console)
@@ -82,6 +86,12 @@ def _selected(defs: dg.Definitions, chosen: Sequence[str]) -> list[str]:
             (near,) = get_close_matches(name, known, n=1, cutoff=0.0)
             raise ConfigurationError(f"--select: expected an asset of the rebalance, such as {near}, found {name!r}")
     return list(chosen)
+
+
+def _lacks_bars(home: Home) -> bool:
+    """Whether there may be bars to ingest; those of an exchange are brought by the command `ingest` once there are any."""
+    store = Store(home=str(home.root))
+    return store.source_name() != "binance" or not store.lake.has_bars()
 
 
 def _say_held_over(home: Home, keys: list[date]) -> int:

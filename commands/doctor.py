@@ -11,12 +11,14 @@ from pathlib import Path
 
 import click
 import numpy as np
+import polars as pl
 
 from assets.grid import GRID
 from assets.keys import stage
 from commands.home import with_home
 from commands.stored import warning_of
 from profiles.load import load_manifest
+from resources.binance.market_lake import MarketLake
 from resources.home import Home
 from resources.lake import Lake
 from resources.receipts import Receipts
@@ -26,6 +28,7 @@ from sleevegraph.calendar import STEP_DAYS, grid_dates
 from sleevegraph.engines.problem import Problem
 from sleevegraph.engines.registry import engine_named, engine_names
 from sleevegraph.errors import ConfigurationError, SleevegraphError
+from sleevegraph.market_data.datasets import DATASETS
 from sleevegraph.risk_profiles.solver import pose
 from sleevegraph.tournament import Task
 
@@ -33,6 +36,8 @@ PACKAGES = ("dagster", "polars", "duckdb", "numpy", "scipy", "daqp", "skfolio", 
 TIME_LIMIT = 30.0
 """Seconds that an engine may take for a small problem."""
 PROBLEM = "problem"
+BEHIND = 2
+"""Days that the newest bar of an exchange may be behind today: yesterday's bar is over, an ingest may still have to come."""
 
 Line = tuple[str, str]
 
@@ -124,12 +129,33 @@ def _market(home: Home) -> Iterator[Line]:
     except SleevegraphError as error:
         yield PROBLEM, f"bars: {error}"
         return
+    if source.get("name") == "binance":
+        yield from _exchange(home, newest)
+        return
     if newest is None:
         advice = f"sleevegraph backfill --home {home.root} --from DATE --to DATE --source files --path FILE"
         yield "newest bar", f"no bars yet; run {advice} (or --source simulated)"
         return
     age = (datetime.now(UTC).date() - newest).days
     yield "newest bar", f"{newest}, {age} days old"
+
+
+def _exchange(home: Home, newest: date | None) -> Iterator[Line]:
+    """Bars that an ingest brings up to date, and files that it could not store."""
+    advice = f"run sleevegraph ingest --home {home.root}"
+    if newest is None:
+        yield "newest bar", f"no daily bars yet; {advice}"
+    else:
+        age = (datetime.now(UTC).date() - newest).days
+        yield "newest bar", f"{newest}, {age} days behind today"
+        if age > BEHIND:
+            yield PROBLEM, f"bars: expected the newest at most {BEHIND} days behind today, found {newest}; {advice}"
+    lake = MarketLake(home.market)
+    broken = pl.concat([lake.quarantine(dataset).files() for dataset in DATASETS.values()])
+    if broken.height:
+        key, reason = broken.select("key", "reason").row(0)
+        first = reason if reason.startswith(key) else f"{key}: {reason}"
+        yield "warning", f"{broken.height} files in quarantine, which every ingest tries again; first {first}"
 
 
 def _grid(home: Home) -> Iterator[Line]:

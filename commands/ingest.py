@@ -31,8 +31,8 @@ SHOWN = 5
 """Files that are named one by one."""
 
 
-class PastDate(click.ParamType):
-    """A day that has begun."""
+class Day(click.ParamType):
+    """A day of the calendar."""
 
     name = "date"
 
@@ -40,20 +40,25 @@ class PastDate(click.ParamType):
         """Parse YYYY-MM-DD."""
         what = param.opts[0] if param else "date"
         try:
-            day = date.fromisoformat(value)
+            return date.fromisoformat(value)
         except ValueError:
             raise click.UsageError(f"{what}: expected a date as YYYY-MM-DD, found {value!r}", ctx) from None
-        today = datetime.now(UTC).date()
-        if day > today:
-            raise click.UsageError(f"{what}: expected a day up to today, {today}, found {day}", ctx)
-        return day
+
+
+def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
+    """The option in capitals, empty where it is not given; one that names nothing would mean everything."""
+    if value is not None and not value.replace(",", " ").strip():
+        raise click.UsageError(f"{param.opts[0]}: expected at least one name, found {value!r}", ctx)
+    return (value or "").upper()
 
 
 @click.command()
 @click.option("--source", type=click.Choice(["binance"]), default="binance", show_default=True, help="Market source.")
-@click.option("--from", "first", type=PastDate(), help="First day; its whole month is fetched.")
-@click.option("--symbols", default="", metavar="A,B", help="Only these symbols.")
-@click.option("--quotes", default="", metavar="A,B", help="Every symbol quoted in these; the manifest's by default.")
+@click.option("--from", "first", type=Day(), help="First day; its whole month is fetched.")
+@click.option("--symbols", callback=_names, metavar="A,B", help="Only these symbols.")
+@click.option(
+    "--quotes", callback=_names, metavar="A,B", help="Every symbol quoted in these; the manifest's by default."
+)
 @click.option("--interval", type=click.Choice(INTERVALS), help="Of Spot bars.  [default: 1d]")
 @click.option("--dataset", "name", type=click.Choice(list(DATASETS)), help="Instead of --interval.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be fetched.")
@@ -80,9 +85,10 @@ def ingest(
     if first:
         os.environ[FROM_VARIABLE] = str(first)
     if symbols or quotes:
-        os.environ |= {SYMBOLS_VARIABLE: symbols.upper(), QUOTES_VARIABLE: quotes.upper()}
+        os.environ |= {SYMBOLS_VARIABLE: symbols, QUOTES_VARIABLE: quotes}
     store, market = Store(home=str(home.root)), load_manifest().market
     binance = store.binance(market)
+    _require_partition(binance.scope.first)
     if dry_run:
         with _shown():
             plan = binance.ingest(binance.request(dataset), dry_run=True)
@@ -124,6 +130,16 @@ def _dataset(interval: str | None, name: str | None) -> Dataset:
     return DATASETS[name or f"spot_klines_{interval or '1d'}"]
 
 
+def _require_partition(first: date | None) -> None:
+    oldest, today = date.fromisoformat(str(MONTHS.get_first_partition_key())), datetime.now(UTC).date()
+    if first and first < oldest:
+        raise ConfigurationError(
+            f"--from: expected {oldest}, the month of Binance's first bar, or later, found {first}"
+        )
+    if first and first > today:
+        raise ConfigurationError(f"--from: expected a day up to today, {today}, found {first}")
+
+
 def _months(first: date | None) -> tuple[str, str]:
     """The range of partitions from a day's month to the present one."""
     newest, oldest = MONTHS.get_last_partition_key(), MONTHS.get_first_partition_key()
@@ -147,10 +163,11 @@ def _say_plan(dataset: Dataset, planned: Ingested) -> None:
 
 def _say_summary(dataset: Dataset, figures: dict[str, Any], seconds: float) -> None:
     """What was done on stdout, what was not on stderr."""
+    kinds = [f"{figures[f'files_{kind}']} {kind}" for kind in ("resumed", "restated") if figures[f"files_{kind}"]]
+    of_them = f" (of them {', '.join(kinds)})" if kinds else ""
     hosts = f" from {', '.join(figures['rest_hosts'])}" if figures["rest_hosts"] else ""
     click.echo(
-        f"{dataset.name}: {figures['ingested_symbols']} symbols: {figures['files']} files stored "
-        f"({figures['files_resumed']} of them resumed, {figures['files_restated']} restated), "
+        f"{dataset.name}: {figures['ingested_symbols']} symbols: {figures['files']} files stored{of_them}, "
         f"{figures['files_unchanged']} unchanged, {decimal(figures['bytes_transferred'])} transferred; "
         f"{figures['rows_added']} rows added, {figures['rows_revised']} revised, "
         f"{figures['rows_from_rest']} by REST{hosts}; {seconds:.1f} s"

@@ -12,6 +12,9 @@ from sleevegraph.readiness.evidence import Evidence
 DAYS = 60
 """Looked back at: only the window before P can block, and what is older was judged at its own rebalance."""
 
+LISTINGS_DAYS = 5
+"""A snapshot of the exchange's symbols that is older says nothing of who trades now."""
+
 HOURLY = "spot_klines_1h"
 
 
@@ -39,8 +42,9 @@ def evidence_before(store: Store, at: date) -> Evidence:
 
 
 def _listings(store: Store, at: date) -> pl.DataFrame | None:
-    """What the exchange said of its symbols the last time that it was asked before `at`."""
-    days = [day for day in store.lake.partitions(EXCHANGE_INFO) if day < str(at)]
+    """What the exchange said of its symbols the last time that it was asked before `at`, unless that is long ago."""
+    oldest = str(at - timedelta(days=LISTINGS_DAYS))
+    days = [day for day in store.lake.partitions(EXCHANGE_INFO) if oldest <= day < str(at)]
     if not days:
         return None
     info = store.lake.read(EXCHANGE_INFO, days[-1])

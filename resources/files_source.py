@@ -37,6 +37,10 @@ class FilesSource:
         validate_bars(bars, str(self.path))  # one base and quote per symbol, also across files
         return bars
 
+    def incomplete(self) -> str:
+        """Nothing: all bars are there, or `fetch` raises."""
+        return ""
+
     def figures(self) -> dict[str, Any]:
         """Nothing beyond what is merged."""
         return {}

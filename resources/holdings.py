@@ -1,6 +1,6 @@
 """What a home holds of each dataset: its rows in chunks, its files, and what became of those that were fetched."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import date, timedelta
 from functools import cached_property
 from itertools import chain
@@ -12,7 +12,7 @@ from polars.exceptions import PolarsError
 
 from resources.binance.market_lake import MarketLake
 from resources.binance.quarantine import QUARANTINED
-from resources.binance.source import EXCHANGE_INFO
+from resources.binance.source import known_pairs
 from resources.lake import BARS, Lake
 from sleevegraph.coverage import Chunk
 from sleevegraph.manifest import SymbolRules
@@ -115,7 +115,7 @@ class Holding:
         """[symbol, base, quote] of those that can be read."""
         if self._dataset is None:
             return self._bars.select("symbol", "base", "quote").unique("symbol")
-        pairs = _pairs(self._lake)
+        pairs = known_pairs(self._lake)
         split = {symbol: split_symbol(symbol, pairs, rules) for symbol in symbols}
         rows = [(symbol, *pair) for symbol, pair in split.items() if pair]
         return pl.DataFrame(rows, schema=dict.fromkeys(("symbol", "base", "quote"), pl.String()), orient="row")
@@ -129,12 +129,3 @@ def holdings(lake: Lake, market: MarketLake) -> dict[str, Holding]:
 
 def _first_day(months: list[str]) -> date:
     return date.fromisoformat(f"{months[0]}-01")
-
-
-def _pairs(lake: Lake) -> Mapping[str, tuple[str, str]]:
-    """Base and quote as the newest snapshot of the exchange has them."""
-    days = lake.partitions(EXCHANGE_INFO)
-    if not days:
-        return {}
-    info = lake.read(EXCHANGE_INFO, days[-1]).select("symbol", "base_asset", "quote_asset")
-    return {symbol: (base, quote) for symbol, base, quote in info.iter_rows()}

@@ -39,6 +39,10 @@ class MarketSource(Protocol):
         """
         ...
 
+    def incomplete(self) -> str:
+        """What the last `fetch` could not have, in one line; empty when it had everything."""
+        ...
+
     def figures(self) -> dict[str, Any]:
         """What the last `fetch` did, for metadata."""
         ...

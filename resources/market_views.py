@@ -3,8 +3,9 @@
 import glob
 from pathlib import Path
 
-from resources.binance.market_lake import OTHER_EXCHANGE, SOURCES_KEY
+from resources.binance.market_lake import SOURCES_KEY
 from sleevegraph.market_data.datasets import DATASETS, Dataset
+from sleevegraph.market_data.hosts import FOREIGN_HOSTS
 from sleevegraph.market_data.planning import SOURCES
 
 MARKET_FILES = "market_files"
@@ -42,7 +43,7 @@ def _rows(market: Path, dataset: Dataset, *, archive: bool, rest: bool) -> str:
     if rest:
         newest = (
             f"SELECT {columns}, host, {_STORED_IN} AS stored_in, NULL::UINTEGER AS source FROM {answers} QUALIFY 1 = "  # noqa: S608 - quoted
-            f"row_number() OVER (PARTITION BY {at} ORDER BY contains(host, '{OTHER_EXCHANGE}'), fetched_at DESC)"
+            f"row_number() OVER (PARTITION BY {at} ORDER BY regexp_matches(host, '{FOREIGN_HOSTS}'), fetched_at DESC)"
         )
         parts.append(f"FROM ({newest})" + (f" ANTI JOIN {kept} USING ({at})" if archive else ""))
     return " UNION ALL ".join(parts)

@@ -32,6 +32,10 @@ class SimulatedSource:
         del known  # the whole market takes less time than finding out what is new in it
         return simulated_bars(self.end, seed=self.seed, symbols=self.symbols)
 
+    def incomplete(self) -> str:
+        """Nothing: all bars are there, or `fetch` raises."""
+        return ""
+
     def figures(self) -> dict[str, Any]:
         """Nothing beyond what is merged."""
         return {}

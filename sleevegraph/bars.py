@@ -38,8 +38,8 @@ KNOWN_QUOTES: Final = (
 # fmt: on
 """Quote assets of Binance Spot, for bars that come without exchange metadata."""
 
-_TICKER = r"^[\p{L}\p{N}]+$"
-_SYMBOL = r"^[A-Z][A-Z0-9_]*:[\p{L}\p{N}]+$"
+_TICKER = r"^[\p{L}\p{N}][\p{L}\p{N}\p{M}]*$"
+_SYMBOL = r"^[A-Z][A-Z0-9_]*:[\p{L}\p{N}][\p{L}\p{N}\p{M}]*$"
 _ISO_DAY = r"^\d{4}-\d{2}-\d{2}([T ]00:00(:00(\.0+)?)?(Z|\+00:00))?$"
 
 

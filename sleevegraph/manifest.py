@@ -18,8 +18,8 @@ RISK_PROFILES = ("hrp", "min_variance", "max_sharpe", "risk_parity", "equal_weig
 Covariance = Literal["sample", "ledoit_wolf"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,79}$")]
-Asset = Annotated[str, Field(pattern=r"^[\p{L}\p{N}]{1,20}$")]
-QuoteAsset = Annotated[str, Field(pattern=r"^[\p{L}\p{N}]{2,20}$")]
+Asset = Annotated[str, Field(pattern=r"^[\p{L}\p{N}][\p{L}\p{M}\p{N}]{0,19}$")]
+QuoteAsset = Annotated[str, Field(pattern=r"^[\p{L}\p{N}][\p{L}\p{M}\p{N}]{1,19}$")]
 """Of one letter it would end half of all tickers: such a quote holds only where the exchange names the pair."""
 
 DEFAULT_FEATURE_WEIGHTS = {

@@ -16,8 +16,8 @@ from resources.binance.archive import Archive, Download, ListedFile
 from resources.binance.settings import BinanceSettings
 from resources.binance.transport import Transport
 from sleevegraph.errors import ArchiveError, TransferError
-from sleevegraph.market_data.datasets import DATASETS
-from tests.replica.files import zipped
+from sleevegraph.market_data.datasets import DATASETS, Period
+from tests.replica.files import checksum, md5_of, zipped
 from tests.replica.handle import QUICK, Replica
 from tests.replica.markets import SMALL_SYMBOLS, build_small
 from tests.scripted_host import answer, in_turn, scripted_host
@@ -26,6 +26,8 @@ Result = TypeVar("Result")
 
 DAILY_BARS = DATASETS["spot_klines_1d"]
 BITCOIN = "data/spot/monthly/klines/BTCUSDT/1d/BTCUSDT-1d-2024-12.zip"
+MONTH = Period("2024-12", date(2024, 12, 1), date(2024, 12, 31))
+ZIP = zipped("BTCUSDT-1d-2024-12.csv", "1\n")
 EMPTY = b'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><IsTruncated>false</IsTruncated></ListBucketResult>'
 
 
@@ -212,6 +214,36 @@ def test_a_file_that_stays_broken_is_given_up_with_its_reason(replica: Replica, 
     assert "\n" not in str(error.value)
     assert replica.log()["requests"]["checksum"] == 3
     assert replica.log()["requests"]["listing"] == 2
+
+
+def refused_then(*replies: bytes, attempts: int) -> Download:
+    """The download of a file from a host that answers so, for the archive and its listing alike."""
+    file = ListedFile(BITCOIN, "BTCUSDT", "monthly", MONTH, len(ZIP), md5_of(ZIP), None)
+
+    async def ask() -> Download:
+        async with scripted_host(in_turn(*replies)) as host:
+            settings = replace(QUICK, archive_url=host.url, listing_url=host.url, attempts=attempts)
+            async with Transport(settings) as transport:
+                return await Archive(transport, settings).download(file)
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 410, 451])
+@pytest.mark.parametrize("part", ["checksum", "zip"])
+def test_a_refusal_of_one_listed_file_is_a_fault_of_that_file(status: int, part: str) -> None:
+    proof = answer(body=checksum(ZIP, BITCOIN))
+    before = [] if part == "checksum" else [proof]
+    refusal = answer(status, b"<Error>\n<Code>AccessDenied</Code></Error>")
+    with pytest.raises(ArchiveError, match=rf"^{BITCOIN}\S*: expected the file .* found HTTP {status} at") as error:
+        refused_then(*before, refusal, attempts=1)
+    assert "\n" not in str(error.value)
+    entry = (
+        f"<Contents><Key>{BITCOIN}</Key><LastModified>2025-01-01T05:30:00.000Z</LastModified>"
+        f"<ETag>{md5_of(ZIP)}</ETag><Size>{len(ZIP)}</Size></Contents>"
+    )
+    page = answer(body=EMPTY.replace(b"</ListBucketResult>", f"{entry}</ListBucketResult>".encode()))
+    assert refused_then(*before, refusal, page, proof, answer(body=ZIP), attempts=2).body == ZIP
 
 
 def test_a_file_that_vanished_from_the_listing_is_given_up(replica: Replica) -> None:

@@ -32,7 +32,10 @@ REAL_KEYS = [
      "data/spot/monthly/klines/币安人生USDT/1d/币安人生USDT-1d-2023-05.zip"),
 ]  # fmt: skip
 
-letters = st.characters(categories=("Lu", "Ll", "Lo", "Nd"), include_characters="_")
+MARKED = ("हिंदीUSDT", "தமிழ்USDT", "ไม่ใช่USDT", "q\u0301USDT", "1\u0301")
+"""Words that Unicode has no single characters for: their vowels and tones are marks, of Mc and Mn."""
+
+letters = st.characters(categories=("Lu", "Ll", "Lo", "Nd", "Mn", "Mc"), include_characters="_")
 tickers = st.text(letters, min_size=1, max_size=40).filter(is_symbol)
 days = st.dates(date(2017, 7, 1), date(2099, 12, 31))
 
@@ -103,7 +106,9 @@ def test_daily_names_are_no_months_and_need_every_digit() -> None:
     assert parse_key(dataset, "daily", "BTCUSDT", f"{folder}2024-02-29.zip") is not None
 
 
-@pytest.mark.parametrize("text", ["BTCUSDT", "1000SHIBUSDT", "BTCUSDT_230630", "币安人生USDT", "ÉUSDT", "a", "A" * 40])
+@pytest.mark.parametrize(
+    "text", ["BTCUSDT", "1000SHIBUSDT", "BTCUSDT_230630", "币安人生USDT", "ÉUSDT", "a", "A" * 40, *MARKED]
+)
 def test_tickers_of_any_script_are_symbols(text: str) -> None:
     assert is_symbol(text)
 
@@ -127,6 +132,10 @@ def test_tickers_of_any_script_are_symbols(text: str) -> None:
         "\u212bUSDT",
         "A\u200bB",
         "A½",
+        "\u093fUSDT",
+        "_\u0301",
+        "A\u20dd",
+        "\u0928\u093cUSDT",
         "~",
     ],
 )

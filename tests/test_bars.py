@@ -1,3 +1,4 @@
+import unicodedata
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
@@ -177,10 +178,18 @@ def test_an_absent_date_or_mark_is_refused(column: str) -> None:
         ("symbol", None, "EXCHANGE:TICKER, found None"),
         ("base", "AAA/", "letters and digits, found 'AAA/'"),
         ("quote", None, "letters and digits, found None"),
+        ("symbol", "BINANCE:\u093fUSDT", "EXCHANGE:TICKER"),
+        ("base", "\u093f", "letters and digits"),
     ],
 )
 def test_a_broken_name_is_refused(column: str, value: object, expected: str) -> None:
     assert f"{column}: expected {expected}" in refused(with_cell(column, 0, value))
+
+
+@pytest.mark.parametrize("base", ["हिंदी", "தமிழ்", "ไม่ใช่", "币安人生"])
+def test_a_ticker_of_any_script_is_a_name(base: str) -> None:
+    assert all(unicodedata.category(c)[0] in "LM" for c in base)
+    assert canonical_bars(raw((f"{base}USDT",)), "x.csv")["base"].unique().to_list() == [base]
 
 
 def test_one_symbol_has_one_base_and_quote() -> None:

@@ -9,6 +9,7 @@ from sleevegraph.simulated_market import simulated_bars
 from tests.homes import SHORT, TemporaryHome
 
 AT = "2023-12-01"
+MARKET = (("corroboration",), ("universe",), ("technical_ratings",))
 OWN = ("candidates", "winners", "synthetic_returns", "solver_cells", "risk_weights", "track_record", "sleeve_metrics")
 CHECKS = {
     "synthetic_returns": ["directional_sign_test"],
@@ -76,7 +77,7 @@ def test_a_sleeves_bundle_is_read_by_pandas_and_json_alone(new_home: Callable[[]
     assert home.ingest(simulated_bars(date(2023, 12, 5), symbols=24)).success
     made = home.run(
         AT,
-        assets=[("universe",), ("technical_ratings",), *((SHORT, asset) for asset in (*OWN, "audit_bundle"))],
+        assets=[*MARKET, *((SHORT, asset) for asset in (*OWN, "audit_bundle"))],
         checks=[(("universe",), "bars_complete"), *(((SHORT, a), check) for a, cs in CHECKS.items() for check in cs)],
     )
     assert made.success

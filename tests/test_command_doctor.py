@@ -1,5 +1,5 @@
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -7,6 +7,7 @@ from click.testing import Result
 
 from assets.grid import GRID
 from commands import doctor
+from sleevegraph.simulated_market import simulated_bars
 from tests.command_homes import BLOCKED, CERTIFIED, KEYS, finished_home, own_copy, simulated, sleevegraph, store_of
 
 
@@ -86,6 +87,29 @@ def test_a_lake_that_cannot_be_read_is_a_problem(broken: Path, partition: str) -
     (broken / "data" / "lake" / f"{partition}.parquet").write_bytes(b"junk")
     name = " ".join(partition.rsplit("/", 1))
     assert any(f"{name}: expected a Parquet file" in line for line in problems(sleevegraph("doctor", "--home", broken)))
+
+
+@pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize(("behind", "found"), [(1, 0), (3, 1)])
+def test_bars_of_an_exchange_that_end_more_than_two_days_ago_are_a_problem(
+    tmp_path: Path, behind: int, found: int
+) -> None:
+    lake = store_of(tmp_path).lake
+    lake.store_bars(simulated_bars(datetime.now(UTC).date() - timedelta(days=behind), symbols=20))
+    (tmp_path / "data" / "source.json").write_text('{"name": "binance"}')
+    result = sleevegraph("doctor", "--home", tmp_path)
+    assert result.exit_code == found, result.output
+    advice = f"; run sleevegraph ingest --home {tmp_path}"
+    assert result.stdout.count(f"at most 2 days behind today, found {lake.newest_bar()}{advice}\n") == found
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_home_of_an_exchange_without_daily_bars_says_what_to_run(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "source.json").write_text('{"name": "binance"}')
+    result = sleevegraph("doctor", "--home", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert values(result)["newest bar"] == f"no daily bars yet; run sleevegraph ingest --home {tmp_path}"
 
 
 @pytest.mark.usefixtures("_quick")

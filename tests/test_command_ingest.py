@@ -19,7 +19,7 @@ from resources.store import Store
 from sleevegraph.market_data.datasets import DATASETS
 from tests.browser import PROJECT
 from tests.command_homes import sleevegraph
-from tests.exchange_homes import contents
+from tests.exchange_homes import contents, restate
 from tests.ingest_command import BTC, CLI, home_of_btc, ingest, named, process_environment, stored
 from tests.replica import markets
 from tests.replica.handle import Replica
@@ -69,7 +69,7 @@ def test_a_dry_run_says_what_would_be_fetched_and_neither_fetches_nor_writes(hom
     assert fetched["requests"]["zip"] == 57
     total = f"{fetched['bytes']['zip'] / 1000:.1f} kB"
     assert said.splitlines()[-1] == f"57 files of {total} to fetch; nothing was fetched (--dry-run)"
-    assert f"57 files stored (0 of them resumed, 0 restated), 0 unchanged, {total} transferred" in done
+    assert f"57 files stored, 0 unchanged, {total} transferred" in done
     before, dagster = stored(home), contents(home / "dagster_home")
     again = ingest(home, "--dry-run")
     assert re.search(r"stored already +│ +57 │", again)
@@ -83,26 +83,36 @@ def test_a_run_and_the_next_one_in_a_pipe_say_one_line_and_dagster_says_nothing(
     first = in_a_process(replica, "ingest", "--home", tmp_path / "home")
     assert (first.returncode, first.stderr) == (0, "")
     assert re.fullmatch(
-        r"spot_klines_1d: 6 symbols: 57 files stored \(0 of them resumed, 0 restated\), 0 unchanged, \S+ kB transferred; "
+        r"spot_klines_1d: 6 symbols: 57 files stored, 0 unchanged, \S+ kB transferred; "
         r"\d+ rows added, 0 revised, 15 by REST from 127\.0\.0\.1:\d+; \d+\.\d s\n",
         first.stdout,
     ), first.stdout
     replica.reset_log()
     second = in_a_process(replica, "ingest", "--home", tmp_path / "home")
     assert (second.returncode, second.stderr) == (0, "")
-    assert (
-        "0 files stored (0 of them resumed, 0 restated), 57 unchanged, 0 bytes transferred; 0 rows added"
-        in second.stdout
-    )
+    assert ": 0 files stored, 57 unchanged, 0 bytes transferred; 0 rows added" in second.stdout
     assert set(replica.log()["requests"]) == {"listing", "exchangeInfo", "time"}
 
 
-def test_doctor_finds_a_home_of_binance_healthy(kept: tuple[Path, Replica], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_were_restated_are_counted_in_the_summary(filled: Path, replica: Replica) -> None:
+    day = pl.col("open_time").dt.date() == date(2025, 2, 3)
+    bar = markets.small_market()["spot_klines_1d"].filter(day, pl.col("symbol") == "BTCUSDT")
+    key = "data/spot/daily/klines/BTCUSDT/1d/BTCUSDT-1d-2025-02-03.zip"
+    restate(replica, "spot_klines_1d", key, bar.with_columns(pl.col("volume") * 2))
+    assert ": 1 files stored (of them 1 restated), 7 unchanged, " in ingest(filled)
+
+
+def test_doctor_finds_a_home_of_binance_behind_and_nothing_else_wrong(
+    kept: tuple[Path, Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(doctor, "engine_names", lambda: ("native",))
     result = sleevegraph("doctor", "--home", kept[0])
-    assert result.exit_code == 0, result.output
     assert re.search(r"^source: +binance$", result.stdout, re.MULTILINE)
     assert re.search(r"^newest bar: +2025-02-09, ", result.stdout, re.MULTILINE)
+    (problem,) = re.findall(r"^problem: +(.*)$", result.stdout, re.MULTILINE)
+    found = "expected the newest at most 2 days behind today, found 2025-02-09"
+    assert problem == f"bars: {found}; run sleevegraph ingest --home {kept[0]}"
+    assert "quarantine" not in result.stdout
 
 
 def test_a_screen_shows_a_bar_for_each_stage(tmp_path: Path, replica: Replica) -> None:
@@ -165,7 +175,7 @@ def test_other_datasets_are_chosen_by_interval_or_name_within_what_the_home_reme
     assert rows.join(expected, on=rows.columns, how="semi", nulls_equal=True).height == rows.height > 0
     assert {name: body for name, body in stored(filled).items() if name in before} == before
     replica.reset_log()
-    assert f"0 files stored (0 of them resumed, 0 restated), {files} unchanged" in ingest(filled, *options)
+    assert f": 0 files stored, {files} unchanged" in ingest(filled, *options)
     assert "zip" not in replica.log()["requests"]
 
 
@@ -176,3 +186,6 @@ def test_a_file_that_stays_broken_is_told_on_stderr(home: Path, replica: Replica
     assert result.exit_code == 0, result.output
     assert "7 files stored" in result.stdout
     assert re.fullmatch(rf"quarantined: {re.escape(key)}: expected .*, found .*\n", result.stderr)
+    reason = result.stderr.removeprefix("quarantined: ").strip()
+    (warning,) = re.findall(r"^warning: +(.*)$", sleevegraph("doctor", "--home", home).stdout, re.MULTILINE)
+    assert warning == f"1 files in quarantine, which every ingest tries again; first {reason}"

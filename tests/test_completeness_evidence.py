@@ -315,3 +315,20 @@ def test_recorded_hours_and_days_agree_and_their_outages_are_listed() -> None:
     assert len(table) == numbers["gaps"]
     assert table[0]["symbol"] == "FTTUSDT"
     assert [row["missing"] for row in table] == sorted((row["missing"] for row in table), reverse=True)
+
+
+def test_bars_of_another_exchange_are_not_held_against_the_archive() -> None:
+    archive = klines(market().filter(on(1) | on(2)))
+    rest = archive.with_columns(close=pl.col("close") * 1.01)
+    ours, theirs = (rest.with_columns(host=pl.lit(host)) for host in (HOST, "https://api.binance.us"))
+    assert judge(market(), Evidence(archive=archive, rest=ours))["CROSS_CHECK"].level == "ERROR"
+    assert "CROSS_CHECK" not in judge(market(), Evidence(archive=archive, rest=theirs))
+
+
+def test_a_symbol_whose_bars_ended_long_ago_is_not_expected_however_often_it_is_called_trading() -> None:
+    ended = pl.col("symbol").is_in(["BINANCE:AUSDT", "BINANCE:BUSDT"])
+    listings = pl.DataFrame({"symbol": TICKERS, "listed": [None] * 10, "status": ["TRADING"] * 10})
+    listings = listings.cast({"listed": pl.Date})
+    for days, missing in ((11, False), (5, True)):
+        bars = market().filter(~ended | (pl.col("date") < AT - days * DAY))
+        assert ("MISSING_SESSION_FILE" in judge(bars, Evidence(listings=listings))) == missing

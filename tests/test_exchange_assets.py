@@ -10,12 +10,16 @@ import pytest
 
 from assets.exchange import MONTHS
 from assets.grid import GRID
+from profiles.load import load_manifest
 from resources.binance.source import EXCHANGE_INFO
+from resources.holdings import Holding
+from resources.store import SOURCE_VARIABLE
 from sleevegraph.calendar import grid_dates
+from sleevegraph.errors import LakeError
 from sleevegraph.market_data.datasets import DATASETS
 from sleevegraph.market_data.exchange_info import SCHEMA
 from tests.exchange_homes import history, ingest, restate, scope
-from tests.homes import KEYS, TemporaryHome, cause, small_market
+from tests.homes import KEYS, TemporaryHome, cause, environment, small_market
 from tests.replica import markets
 from tests.replica.build import build
 from tests.replica.handle import Replica
@@ -81,6 +85,62 @@ def test_a_range_that_ends_earlier_takes_its_own_months_and_asks_for_nothing_new
     assert home.metadata((dataset,), "2024-10-01")["dagster/row_count"] == 0
     assert home.metadata((dataset,), "2024-11-01")["dagster/row_count"] == had(dataset, "2024-11").height
     assert "klines" not in replica.log()["requests"]
+
+
+def test_the_digest_of_a_month_differs_once_a_file_or_a_bar_of_it_does_and_only_of_that_month(
+    replica: Replica, new_home: NewHome
+) -> None:
+    home, dataset, months = new_home(), "spot_klines_1h", ("2024-12", "2025-01", "2025-02")
+
+    def digests() -> dict[str, str]:
+        assert history(home, replica, dataset, months[0], NEWEST, **TWO).success
+        return {month: home.metadata((dataset,), f"{month}-01")["digest"] for month in months}
+
+    first = digests()
+    assert len(set(first.values())) == len(months)
+    assert digests() == first
+    rows = markets.small_market()[dataset].filter(
+        pl.col("symbol") == "ETHUSDT", pl.col("open_time").dt.strftime("%Y-%m") == "2024-12"
+    )
+    key = "data/spot/monthly/klines/ETHUSDT/1h/ETHUSDT-1h-2024-12.zip"
+    restate(replica, dataset, key, rows.with_columns(pl.col("volume") * 2))
+    second = digests()
+    assert [month for month in months if second[month] != first[month]] == ["2024-12"]
+    replica.now(markets.SMALL_NOW + timedelta(hours=1))
+    third = digests()
+    assert [month for month in months if third[month] != second[month]] == ["2025-02"], "by one bar of REST"
+
+
+def test_base_and_quote_are_those_of_the_newest_day_that_names_a_symbol_for_bars_and_coverage(
+    replica: Replica, new_home: NewHome
+) -> None:
+    home = new_home()
+    assert ingest(home, replica, "exchange_info").success
+    lake, market = home.store.lake, load_manifest().market
+    (day,) = lake.partitions(EXCHANGE_INFO)
+    info = lake.read(EXCHANGE_INFO, day)
+    split = pl.col("symbol") == "SPLITUSDT"
+
+    def keep(days: int, rows: pl.DataFrame, quote: str) -> None:
+        named = rows.with_columns(pl.lit("X").alias("base_asset"), pl.lit(quote).alias("quote_asset"))
+        moment = info["as_of"][0] + timedelta(days=days)
+        lake.write(EXCHANGE_INFO, str(moment.date()), named.with_columns(pl.lit(moment).alias("as_of")))
+
+    keep(-2, info, "OLD")
+    keep(-1, info.filter(split), "NEWER")
+    lake.write(EXCHANGE_INFO, day, info.filter(~split & (pl.col("symbol") != "GONEUSDT")))
+    with environment(**{SOURCE_VARIABLE: "binance"}):
+        pairs = home.store.binance(market).pairs()
+    assert pairs["SPLITUSDT"] == ("X", "NEWER")
+    assert pairs["GONEUSDT"] == ("X", "OLD")
+    assert pairs["BTCUSDT"] == ("BTC", "USDT")
+    holding = Holding("spot_klines_1d", lake, home.store.market_lake)
+    named = holding.names(sorted(pairs), market.symbols)
+    assert {symbol: (base, quote) for symbol, base, quote in named.iter_rows()} == pairs
+    path = lake.path(EXCHANGE_INFO, day)
+    path.write_bytes(b"junk")
+    with pytest.raises(LakeError, match=f"exchange_info {day}: "):
+        holding.names(["BTCUSDT"], market.symbols)
 
 
 def test_symbols_that_the_home_remembers_and_a_dataset_lacks_are_left_out_and_asked_for_now_they_are_an_error(

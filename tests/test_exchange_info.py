@@ -10,10 +10,11 @@ import polars as pl
 import pytest
 
 from sleevegraph.errors import ArchiveError
-from sleevegraph.market_data.exchange_info import CHANGES, SCHEMA, changes, exchange_info
+from sleevegraph.market_data.exchange_info import CHANGES, SCHEMA, changes, exchange_info, unusable
 from tests.shared import SHARED, needs_shared
 
 AS_OF = datetime(2024, 9, 8, 17, 36, 48, tzinfo=UTC)
+FILTERED = {"tick_size", "min_price", "step_size", "min_qty", "max_qty", "min_notional"}
 
 
 def symbol(name: str, base: str = "AAA", status: str = "TRADING") -> dict[str, Any]:
@@ -52,6 +53,7 @@ def test_the_recorded_answer_gives_the_recorded_table() -> None:
     assert rows.schema == SCHEMA
     assert rows.drop("as_of").equals(table.sort("symbol"))
     assert rows["as_of"].unique().to_list() == [AS_OF]
+    assert unusable(recorded()) == []
 
 
 def test_numbers_stay_the_decimals_that_the_exchange_wrote() -> None:
@@ -80,26 +82,63 @@ def put(key: str, value: object) -> Callable[[dict[str, Any]], object]:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("spoil", "name"),
     [
-        (without("status"), "AAAUSDT: status: expected str, found None"),
-        (put("baseAsset", ""), "AAAUSDT: baseAsset: expected str, found ''"),
-        (put("quoteAssetPrecision", "8"), "AAAUSDT: quoteAssetPrecision: expected int, found '8'"),
-        (put("baseAssetPrecision", True), "AAAUSDT: baseAssetPrecision: expected int, found True"),
-        (put("isSpotTradingAllowed", 1), "AAAUSDT: isSpotTradingAllowed: expected bool, found 1"),
-        (put("symbol", "../AAA"), r"symbols\[0\]: expected a symbol, found '../AAA'"),
-        (put("symbol", None), r"symbols\[0\]: symbol: expected str, found None"),
-        (put("filters", []), "AAAUSDT: filters: expected PRICE_FILTER, found none"),
-        (lambda entry: entry["filters"].pop(), "AAAUSDT: filters: expected NOTIONAL or MIN_NOTIONAL, found none"),
-        (lambda entry: entry["filters"][0].pop("tickSize"), "AAAUSDT: PRICE_FILTER: tickSize: expected str"),
-        (lambda entry: entry["filters"][1].update(minQty="1e9"), "AAAUSDT: minQty: expected a decimal, found '1e9'"),
+        (without("status"), "AAAUSDT"),
+        (put("status", "\ud800"), "AAAUSDT"),
+        (put("baseAsset", ""), "AAAUSDT"),
+        (put("baseAsset", "A/B"), "AAAUSDT"),
+        (put("quoteAsset", 1), "AAAUSDT"),
+        (put("symbol", "../AAA"), "'../AAA'"),
+        (put("symbol", "A\n\ud800"), r"'A\n\ud800'"),
+        (put("symbol", "A" * 99), "'" + "A" * 59),
+        (put("symbol", None), "None"),
     ],
 )
-def test_a_malformed_symbol_is_named(spoil: Callable[[dict[str, Any]], object], message: str) -> None:
+def test_an_entry_without_its_names_is_left_out_and_told(spoil: Callable[[dict[str, Any]], object], name: str) -> None:
+    sound, odd = [symbol("BBBUSDT"), symbol("CCCUSDT")], symbol("AAAUSDT")
+    spoil(odd)
+    assert exchange_info(answer(sound[0], odd, sound[1]), AS_OF).equals(exchange_info(answer(*sound), AS_OF))
+    assert unusable(answer(sound[0], odd, sound[1])) == [name]
+    assert unusable(answer(*sound)) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fields"),
+    [
+        (without("quoteAssetPrecision"), {"quote_precision"}),
+        (put("quoteAssetPrecision", "8"), {"quote_precision"}),
+        (put("baseAssetPrecision", True), {"base_precision"}),
+        (put("baseAssetPrecision", 10**30), {"base_precision"}),
+        (put("isSpotTradingAllowed", 1), {"is_spot"}),
+        (without("permissionSets"), {"permission_sets"}),
+        (put("permissionSets", "SPOT"), {"permission_sets"}),
+        (put("filters", []), FILTERED),
+        (put("filters", "none"), FILTERED),
+        (without("filters"), FILTERED),
+        (lambda entry: entry["filters"].pop(), {"min_notional"}),
+        (lambda entry: entry["filters"].__setitem__(0, "PRICE_FILTER"), {"tick_size", "min_price"}),
+        (lambda entry: entry["filters"][0].pop("tickSize"), {"tick_size"}),
+        (lambda entry: entry["filters"][1].update(minQty="1e9"), {"min_qty"}),
+    ],
+)
+def test_what_an_entry_does_not_say_is_null_and_the_rest_is_kept(
+    spoil: Callable[[dict[str, Any]], object], fields: set[str]
+) -> None:
     entry = symbol("AAAUSDT")
+    sound = exchange_info(answer(entry), AS_OF).row(0, named=True)
     spoil(entry)
-    with pytest.raises(ArchiveError, match=f"exchangeInfo: {message}"):
-        exchange_info(answer(entry), AS_OF)
+    frame = exchange_info(answer(entry), AS_OF)
+    assert frame.schema == SCHEMA
+    assert frame.row(0, named=True) == sound | dict.fromkeys(fields)
+    assert unusable(answer(entry)) == []
+
+
+def test_an_answer_with_more_than_half_of_its_entries_unusable_is_refused() -> None:
+    sound, odd = [symbol("AAAUSDT"), symbol("BBBUSDT")], [{"symbol": "CCCUSDT"}, "DDDUSDT", []]
+    assert exchange_info(answer(*sound, *odd[:2]), AS_OF).height == 2
+    with pytest.raises(ArchiveError, match="in most of 5 entries, found 3 without, first CCCUSDT; ask again"):
+        exchange_info(answer(*sound, *odd), AS_OF)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +147,7 @@ def test_a_malformed_symbol_is_named(spoil: Callable[[dict[str, Any]], object], 
         ({}, "symbols: expected list, found None"),
         ({"symbols": {}}, "symbols: expected list"),
         ({"symbols": []}, "symbols: expected at least one, found none"),
-        ({"symbols": ["AAAUSDT"]}, r"symbols\[0\]: expected an object, found 'AAAUSDT'"),
+        ({"symbols": ["AAAUSDT"]}, "in most of 1 entries, found 1 without, first AAAUSDT"),
         (answer(symbol("AAAUSDT"), symbol("AAAUSDT")), "AAAUSDT: expected each symbol once"),
         ({"code": 0, "msg": "Service unavailable from a restricted location"}, "symbols: expected list, found None"),
     ],
@@ -134,6 +173,16 @@ def test_changes_are_listings_delistings_and_fields() -> None:
         ("OTHER", "changed", "tick_size", "0.01000000", "0.00100000"),
         ("RETURNS", "listed", "status", "BREAK", "TRADING"),
     ]
+
+
+def test_a_rule_that_the_exchange_no_longer_gives_is_a_change() -> None:
+    entry = symbol("AAAUSDT")
+    before = exchange_info(answer(entry), AS_OF)
+    entry["filters"].pop()
+    after = exchange_info(answer(entry), AS_OF)
+    assert changes(before, after).rows() == [("AAAUSDT", "changed", "min_notional", "5.00000000", None)]
+    assert changes(after, before).rows() == [("AAAUSDT", "changed", "min_notional", None, "5.00000000")]
+    assert not changes(after, after).height
 
 
 def test_a_symbol_that_does_not_trade_is_no_listing_when_it_appears_and_no_delisting_when_it_goes() -> None:

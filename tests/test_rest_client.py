@@ -43,10 +43,12 @@ def replica(tree: Path) -> Iterator[Replica]:
         yield running
 
 
-def asked(settings: BinanceSettings, job: Callable[[Rest], Awaitable[Result]]) -> Result:
+def asked(
+    settings: BinanceSettings, job: Callable[[Rest], Awaitable[Result]], *foreign: Callable[[str], bool]
+) -> Result:
     async def ask() -> Result:
         async with Transport(settings) as transport:
-            return await job(Rest(transport, settings))
+            return await job(Rest(transport, settings, *foreign))
 
     return asyncio.run(ask())
 
@@ -174,6 +176,63 @@ def test_a_pinned_host_that_does_not_serve_is_one_line_that_names_the_setting(re
     with pytest.raises(TransferError, match=r"the only host not to give one: .*; set SLEEVEGRAPH_BINANCE_API to") as e:
         bitcoin(replica, api_urls=replica.api_urls[:1], attempts=2)
     assert "\n" not in str(e.value)
+
+
+def in_use(replica: Replica, foreign: str, **restricted: str) -> int:
+    """Number of the host that gives the bars, where those numbered in `foreign` are of another exchange."""
+    for role, how in restricted.items():
+        replica.restrict(role, how)
+    replica.reset_log()
+    names = [host_of(url) for url in replica.api_urls]
+
+    async def ask(rest: Rest) -> str:
+        rows = await rest.klines(HOURLY, "BTCUSDT", START, END)
+        assert rows is not None
+        assert rows.host == rest.host
+        return rest.host
+
+    others = {names[int(number)] for number in foreign}
+    return names.index(asked(replica.settings(attempts=2), ask, others.__contains__))
+
+
+@pytest.mark.parametrize(
+    ("foreign", "restricted", "used"),
+    [
+        ("2", {}, 0),
+        ("2", {"api0": "down"}, 1),
+        ("1", {"api0": "down"}, 2),
+        ("1", {"api0": "451"}, 1),
+        ("12", {"api0": "451", "api1": "down"}, 2),
+        ("2", {"api0": "down", "api1": "403"}, 2),
+    ],
+)
+def test_an_outage_never_changes_the_exchange_and_a_restriction_may(
+    replica: Replica, foreign: str, restricted: dict[str, str], used: int
+) -> None:
+    assert in_use(replica, foreign, **restricted) == used
+    assert {role for role, count in replica.log()["hosts"].items() if count and role.startswith("api")} == {
+        f"api{used}",
+        *(role for role, how in restricted.items() if how != "down"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("foreign", "restricted"),
+    [("12", {"api0": "down"}), ("2", {"api0": "451", "api1": "down"}), ("2", {"api0": "down", "api1": "down"})],
+)
+def test_an_outage_with_none_but_another_exchange_left_is_one_line_that_says_so(
+    replica: Replica, foreign: str, restricted: dict[str, str]
+) -> None:
+    with pytest.raises(TransferError, match=r"none behind it but those of another exchange \(.*SLEEVEGRAPH") as error:
+        in_use(replica, foreign, **restricted)
+    assert "\n" not in str(error.value)
+    assert "api2" not in replica.log()["hosts"]
+
+
+def test_binance_us_does_not_stand_in_for_a_host_that_is_down(replica: Replica) -> None:
+    replica.restrict("api0", "down")
+    with pytest.raises(TransferError, match=r"but those of another exchange \(api\.binance\.us\)"):
+        bitcoin(replica, api_urls=(replica.api_urls[0], "https://api.binance.us"), attempts=1)
 
 
 def test_with_no_host_left_the_error_says_how_many_were_asked(replica: Replica) -> None:

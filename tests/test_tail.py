@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sleevegraph.market_data.tail import EPOCH, OVERLAP, TAIL, last_closed, tail
+from sleevegraph.market_data.tail import EPOCH, OVERLAP, TAIL, holes, last_closed, tail
 
 DAY, HOUR, QUARTER = timedelta(days=1), timedelta(hours=1), timedelta(minutes=15)
+HOLES = {"symbol": pl.String(), "hole": pl.Date()}
 CLOSED = datetime(2025, 2, 9, tzinfo=UTC)
 
 
@@ -17,6 +18,7 @@ def asked(
     *trading: str,
     archived: dict[str, date] | None = None,
     answered: dict[str, datetime] | None = None,
+    lacking: dict[str, date] | None = None,
     step: timedelta = DAY,
     closed: datetime = CLOSED,
     first: date | None = None,
@@ -27,7 +29,8 @@ def asked(
     )
     moment = {"symbol": pl.String(), "newest": pl.Datetime("us", "UTC")}
     newest = pl.DataFrame({"symbol": list(rest), "newest": list(rest.values())}, moment)
-    found = tail(trading, last, newest, closed, step, first)
+    days = pl.DataFrame({"symbol": list(lacking or {}), "hole": list((lacking or {}).values())}, HOLES)
+    found = tail(trading, last, newest, days, closed, step, first)
     assert found.schema == TAIL
     assert found["symbol"].is_sorted()
     return dict(found.rows())
@@ -88,3 +91,18 @@ def test_hours_follow_the_last_day_of_the_archive() -> None:
     assert asked("A", archived=files, step=HOUR, closed=closed) == {"A": CLOSED - OVERLAP}
     answered = {"A": closed - 2 * HOUR}
     assert asked("A", archived=files, answered=answered, step=HOUR, closed=closed) == {"A": closed - HOUR}
+
+
+def test_a_day_that_is_missing_before_the_last_one_is_asked_for_as_well() -> None:
+    last, hole = {"A": date(2025, 2, 9), "B": date(2025, 2, 7)}, date(2025, 2, 3)
+    found = asked("A", "B", archived=last, lacking={"A": hole, "B": hole})
+    assert found == dict.fromkeys("AB", datetime(2025, 2, 3, tzinfo=UTC))
+
+
+@given(st.sets(st.integers(0, 39), min_size=1), st.integers(0, 45))
+def test_a_hole_is_the_first_day_without_rows_between_days_with_some(days: set[int], end: int) -> None:
+    start = date(2025, 1, 1)
+    present = pl.DataFrame({"symbol": "A", "day": [start + number * DAY for number in sorted(days)]})
+    found = holes(present, pl.DataFrame({"symbol": ["A"], "last": [start + end * DAY]}))
+    missing = [number for number in range(min(days), end + 1) if number not in days]
+    assert found["hole"].to_list() == [start + number * DAY for number in missing[:1]]

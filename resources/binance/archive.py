@@ -139,8 +139,8 @@ class Archive:
         Raises
         ------
         ArchiveError
-            Every attempt gave something else (a BrokenFileError, with what the last one gave), or nothing where the
-            listing says there is a file.
+            Every attempt gave something else (a BrokenFileError, with what the last one gave), or nothing or a refusal
+            (4xx) where the listing says there is a file.
         TransferError
             The host did not answer.
         """
@@ -174,6 +174,10 @@ class Archive:
         answer = await self._transport.get(url, limit_bytes=limit_bytes)
         if answer.status == httpx.codes.NOT_FOUND:
             raise ArchiveError(f"{key}: expected a file where the listing has one, found none at {url}")
+        if httpx.codes.is_client_error(answer.status):
+            raise ArchiveError(
+                f"{key}: expected the file that the listing has, found HTTP {answer.status} at {url}: {answer.body[:120]!r}"
+            )
         return _successful(answer)
 
     async def _listed_anew(self, file: ListedFile) -> ListedFile:

@@ -5,8 +5,9 @@ in its own footer, so that rows and provenance are replaced in one step.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -19,15 +20,13 @@ from resources.atomic import write_atomically
 from resources.binance.quarantine import Quarantine
 from sleevegraph.errors import LakeError
 from sleevegraph.market_data.datasets import Dataset
+from sleevegraph.market_data.hosts import FOREIGN_HOSTS
 from sleevegraph.market_data.merging import SOURCE, Merged
 from sleevegraph.market_data.planning import LISTED, SOURCES
 
 SOURCES_KEY: Final = "sleevegraph_sources"
 _RESTATED: Final = "sleevegraph_restated"
 """Keys in a Parquet file's own metadata."""
-
-OTHER_EXCHANGE: Final = "binance.us"
-"""Its bars are of another market: they count only where no other host has the bar."""
 
 CALENDAR: Final = pl.Schema({**LISTED, "status": pl.String()})
 """`status` is stored, quarantined or failed."""
@@ -117,7 +116,7 @@ class MarketLake:
 
     def newer(self, dataset: Dataset, months: Sequence[str] | None = None) -> pl.DataFrame:
         """REST rows of bars that the archive has none of, each bar once, with host and time of the answer."""
-        foreign = pl.col("host").str.contains(OTHER_EXCHANGE, literal=True)
+        foreign = pl.col("host").str.contains(FOREIGN_HOSTS)
         rest = self.rest(dataset, months).sort(foreign, pl.col("fetched_at"), descending=[False, True]).collect()
         if rest.is_empty():
             return rest
@@ -139,6 +138,20 @@ class MarketLake:
         """Delete what writers that were killed left half written; nobody else may be writing."""
         for path in self.root.rglob(".*.tmp"):
             path.unlink()
+
+    def asked(self, dataset: Dataset) -> dict[str, datetime]:
+        """Until which bar the exchange was asked for those symbols that ended lately."""
+        path = self.root / dataset.name / "asked.json"
+        if not path.is_file():
+            return {}
+        return {symbol: datetime.fromisoformat(text) for symbol, text in json.loads(path.read_text("utf-8")).items()}
+
+    def store_asked(self, dataset: Dataset, asked: Mapping[str, datetime]) -> None:
+        """Add to `asked`."""
+        known = {symbol: moment.isoformat() for symbol, moment in {**self.asked(dataset), **asked}.items()}
+        text = json.dumps(known, ensure_ascii=False, sort_keys=True)
+        path = self.root / dataset.name / "asked.json"
+        write_atomically(path, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
 
     def quarantine(self, dataset: Dataset) -> Quarantine:
         """Files of a dataset that stayed broken."""

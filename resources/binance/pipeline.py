@@ -26,7 +26,7 @@ PARSED_BYTES = 16 * 2**20
 """Of CSV at once: to parse it takes some ten times as much."""
 
 GIVE_UP_AFTER = 5
-"""Transfers that failed for good, one after another: then the host is down, and the rest would only take hours to fail."""
+"""Files in a row of which nothing came: then the host is down, and the rest would only take hours to fail."""
 
 
 @dataclass(slots=True)
@@ -73,10 +73,7 @@ class Pipeline:
     async def run(self, files: pl.DataFrame, concurrency: int) -> Transferred:
         """Fetch and store all of them (LISTED rows), in the order of the months.
 
-        Raises
-        ------
-        TransferError
-            The host gave nothing any more. What was fetched until then is stored or kept for the next run.
+        Once the host is down, the rest is not asked for: it counts as failed, and what was fetched is stored.
         """
         await for_each(self._queue(files), self._take, concurrency)
         self._staging.clear()
@@ -102,12 +99,12 @@ class Pipeline:
             self._held[batch.unit] += len(download.content)
             self._failures = 0
         except ArchiveError as error:
-            self._put_aside(file, str(error), error.body if isinstance(error, BrokenFileError) else b"")
+            body = error.body if isinstance(error, BrokenFileError) else b""
+            self._put_aside(file, str(error), body)
+            self._failures += not body
         except TransferError as error:
             self._result.failed[file.key] = str(error)
             self._failures += 1
-            if self._failures >= GIVE_UP_AFTER:
-                raise
         self._progress.advance(file.size)
         batch.waiting -= 1
         if not batch.waiting:
@@ -126,6 +123,8 @@ class Pipeline:
         if staged is not None:
             self._result.resumed += 1
             return staged
+        if self._failures >= GIVE_UP_AFTER:
+            raise TransferError("not asked for, since the host had stopped to answer")
         download = await self._archive.download(file)
         self._result.transferred += len(download.body)
         self._staging.keep(file, download)

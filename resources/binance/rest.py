@@ -15,6 +15,7 @@ from resources.binance.settings import BinanceSettings
 from resources.binance.transport import Answer, Transport, UnreachableError
 from sleevegraph.errors import ArchiveError, ConfigurationError, TransferError
 from sleevegraph.market_data.datasets import Dataset
+from sleevegraph.market_data.hosts import is_foreign
 from sleevegraph.market_data.tables import rest_klines
 
 Result = TypeVar("Result")
@@ -38,12 +39,24 @@ class RestRows:
 
 
 class Rest:
-    """Asks the first host that serves this place and can be reached; it is then asked for everything."""
+    """Asks the first host that serves this place and can be reached; it is then asked for everything.
 
-    def __init__(self, transport: Transport, settings: BinanceSettings) -> None:
+    A host that does not serve this place is left for the next one, whatever that is. One that cannot be reached is not
+    left for one of another exchange (`foreign` tells): an outage must not put its prices among those of this one.
+    """
+
+    def __init__(
+        self, transport: Transport, settings: BinanceSettings, foreign: Callable[[str], bool] = is_foreign
+    ) -> None:
         self._transport = transport
         self._hosts = [ApiHost(url, transport) for url in settings.api_urls]
+        self._foreign = foreign
         self._at = 0
+
+    @property
+    def host(self) -> str:
+        """Name of the host in use, as it is recorded with rows."""
+        return self._hosts[self._at].name
 
     async def server_time(self) -> datetime:
         """The exchange's clock, as it was at most a minute ago."""
@@ -86,16 +99,26 @@ class Rest:
                 self._leave(host, error)
 
     def _leave(self, host: ApiHost, error: TransferError) -> None:
-        """Go on to the next host, unless another task has done so already."""
+        """Go on to the next host that may stand in, unless another task has done so already."""
         if host is not self._hosts[self._at]:
             return
-        if self._at + 1 == len(self._hosts):
-            which = "the only host" if self._at == 0 else f"the last of {len(self._hosts)} hosts"
-            raise TransferError(
-                f"expected an answer from the REST API, found {which} not to give one: {error}; "
-                f"set {API_VARIABLE} to hosts that serve you"
-            ) from error
-        self._at += 1
+        later = range(self._at + 1, len(self._hosts))
+        others = [at for at in later if isinstance(error, UnreachableError) and not self._same_exchange(at)]
+        following = next((at for at in later if at not in others), None)
+        if following is not None:
+            self._at = following
+            return
+        which = f"the last of {len(self._hosts)} hosts" if self._at else "the only host"
+        if others:
+            named = ", ".join(self._hosts[at].name for at in others)
+            which = f"{host.name}, with none behind it but those of another exchange ({named}),"
+        raise TransferError(
+            f"expected an answer from the REST API, found {which} not to give one: {error}; "
+            f"set {API_VARIABLE} to hosts that serve you"
+        ) from error
+
+    def _same_exchange(self, at: int) -> bool:
+        return self._foreign(self._hosts[at].name) == self._foreign(self.host)
 
 
 async def _page(

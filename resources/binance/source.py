@@ -6,14 +6,15 @@ from datetime import date
 from typing import Any
 
 import polars as pl
+from polars.exceptions import PolarsError
 
-from resources.binance.ingest import Ingest, Ingested, fetch_exchange_info, pairs_of
+from resources.binance.ingest import Ingest, Ingested, fetch_exchange_info
 from resources.binance.market_lake import MarketLake
 from resources.binance.progress import current_progress
 from resources.binance.settings import BinanceSettings
 from resources.binance.survey import Request
 from resources.lake import Lake
-from sleevegraph.errors import BarsError
+from sleevegraph.errors import BarsError, TransferError
 from sleevegraph.manifest import MarketProfile
 from sleevegraph.market_data.daily import daily_bars
 from sleevegraph.market_data.datasets import DAILY, DATASETS, Dataset
@@ -48,6 +49,7 @@ class BinanceSource:
     name: str = "binance"
     whole: bool = True
     _figures: dict[str, Any] = field(default_factory=dict)
+    _incomplete: str = ""
 
     def describe(self) -> str:
         """What is asked, and for what."""
@@ -58,7 +60,8 @@ class BinanceSource:
         """Every daily bar that this home holds once the archive and the exchange were asked for what is new."""
         del known  # the market lake knows, by file
         dataset = DATASETS[DAILY]
-        made = self.ingest(self.request(dataset))
+        made = self._ingested(self.request(dataset))
+        self._incomplete = made.incomplete
         with self.market_lake.reading(dataset):
             rows = self.market_lake.rows(dataset)
         bars, unsplit = daily_bars(rows, self.pairs(), self.market.symbols, self.market.exchange)
@@ -84,10 +87,22 @@ class BinanceSource:
             scope.symbols,
             require_first=begins_as_asked,
             require_symbols="symbols" in scope.asked,
+            keep=not {"symbols", "quotes"} & scope.asked,
         )
 
+    def incomplete(self) -> str:
+        """What the last `fetch` could not have; what it could is in its bars."""
+        return self._incomplete
+
     def ingest(self, request: Request, *, dry_run: bool = False) -> Ingested:
-        """Bring the market lake up to date, and keep what the exchange says of its symbols today."""
+        """Bring the market lake up to date; TransferError, once the rest is stored, where something could not be had."""
+        made = self._ingested(request, dry_run=dry_run)
+        if made.incomplete and not dry_run:
+            raise TransferError(made.incomplete)
+        return made
+
+    def _ingested(self, request: Request, *, dry_run: bool = False) -> Ingested:
+        """Fetch what is new, and keep what the exchange says of its symbols today."""
         progress = current_progress()
         ingest = Ingest(self.market_lake, self.settings, self.market.symbols, self.pairs(), progress)
         made = ingest.run(request, lambda: self.remember(self), dry_run=dry_run)
@@ -111,11 +126,23 @@ class BinanceSource:
         self.lake.write(EXCHANGE_INFO, f"{info['as_of'][0]:%Y-%m-%d}", info)
 
     def pairs(self) -> dict[str, tuple[str, str]]:
-        """Base and quote of every symbol that any snapshot names; the newest counts."""
-        named: dict[str, tuple[str, str]] = {}
-        for day in self.lake.partitions(EXCHANGE_INFO):
-            named.update(pairs_of(self.lake.read(EXCHANGE_INFO, day)))
-        return named
+        """Base and quote of every symbol that the exchange ever named to this home."""
+        return known_pairs(self.lake)
+
+
+def known_pairs(lake: Lake) -> dict[str, tuple[str, str]]:
+    """Base and quote of every symbol that any snapshot of the exchange names, as the newest of those has them."""
+    days = lake.partitions(EXCHANGE_INFO)
+    if not days:
+        return {}
+    named = lake.scan(EXCHANGE_INFO).select("symbol", "base_asset", "quote_asset", "as_of")
+    try:
+        newest = named.sort("as_of").unique("symbol", keep="last").sort("symbol").collect()
+    except PolarsError:
+        for day in days:
+            lake.read(EXCHANGE_INFO, day)  # raises with the name of the file that cannot be read
+        raise
+    return {symbol: (base, quote) for symbol, base, quote, _ in newest.iter_rows()}
 
 
 def figures(made: Ingested) -> dict[str, Any]:

@@ -29,6 +29,8 @@ class Request:
     """Whether it is an error that no file is as old as `first`."""
     require_symbols: bool = True
     """Whether it is an error that the dataset lacks some of `symbols`; else those are left out, unless it has none."""
+    keep: bool = False
+    """Whether to go on with every symbol that is stored, beside those asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ async def survey(
     had = tuple(symbol for symbol in request.symbols if symbol in names)
     asked = request.symbols if request.require_symbols or not had else had
     symbols = choose(sorted(names), pairs, rules, asked, request.quotes)
+    if request.keep:
+        symbols = sorted({*symbols, *stored["symbol"].unique()} & names)
     frames = [LISTED.to_frame()]
     progress.begin("listings", len(symbols))
 

@@ -31,7 +31,8 @@ def daily_bars(
         Rows that break the bar contract.
     """
     symbols = rows["symbol"].unique().sort().to_list()
-    split = {symbol: split_symbol(symbol, pairs, rules) for symbol in symbols}
+    # A bar's symbol is letters and digits; Spot has no other, but a folder of the archive may be called anything.
+    split = {symbol: None if "_" in symbol else split_symbol(symbol, pairs, rules) for symbol in symbols}
     names = pl.DataFrame(
         [(symbol, *pair) for symbol, pair in split.items() if pair],
         schema={"ticker": pl.String(), "base": pl.String(), "quote": pl.String()},

@@ -23,6 +23,7 @@ DAILY: Final = "spot_klines_1d"
 MAX_SYMBOL_LENGTH: Final = 40
 """Characters; the longest ticker so far has 20. In UTF-8 the longest file name stays below the 255 bytes of a disk."""
 
+_MARKS: Final = ("Mn", "Mc")
 _TIME: Final = pl.Datetime("us", "UTC")
 _KLINES: Final = pl.Schema(
     {
@@ -151,9 +152,12 @@ def file_name(dataset: Dataset, symbol: str, period: Period) -> str:
 def is_symbol(text: str) -> bool:
     """Whether `text` can be a ticker: 1 to 40 letters, decimal digits and "_" of any script, in NFC.
 
-    Nothing that such a text holds can leave a folder, and no two of them look the same but differ in bytes.
+    Marks that a script writes its words with, as in हिंदी, may follow a first letter or digit. Nothing that such a text
+    holds can leave a folder, and no two of them are one text in two encodings.
     """
-    sound = all(c.isalpha() or c.isdecimal() or c == "_" for c in text)
+    # Of a mark alone, isalnum is false.
+    marks = _MARKS if text[:1].isalnum() else ()
+    sound = all(c.isalpha() or c.isdecimal() or c == "_" or unicodedata.category(c) in marks for c in text)
     return sound and 0 < len(text) <= MAX_SYMBOL_LENGTH and unicodedata.is_normalized("NFC", text)
 
 

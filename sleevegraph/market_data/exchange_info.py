@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Any, Final
 
 import polars as pl
 
@@ -37,7 +37,7 @@ CHANGES: Final = pl.Schema(
     {"symbol": pl.String(), "change": pl.String(), "field": pl.String(), "before": pl.String(), "after": pl.String()}
 )
 
-_TEXTS: Final = {"status": "status", "base_asset": "baseAsset", "quote_asset": "quoteAsset"}
+_NAMES: Final = {"symbol": "symbol", "status": "status", "base_asset": "baseAsset", "quote_asset": "quoteAsset"}
 _PRECISIONS: Final = {"base_precision": "baseAssetPrecision", "quote_precision": "quoteAssetPrecision"}
 _FLAGS: Final = {"is_spot": "isSpotTradingAllowed", "is_margin": "isMarginTradingAllowed"}
 _FILTERS: Final = {
@@ -50,12 +50,11 @@ _FILTERS: Final = {
 }
 _DECIMAL: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 
-Value = TypeVar("Value")
 Row = dict[str, object]
 
 
 def exchange_info(answer: Mapping[str, object], as_of: datetime) -> pl.DataFrame:
-    """Rows of one answer, sorted by symbol.
+    """Rows of one answer, sorted by symbol, without the entries that are `unusable`.
 
     Parameters
     ----------
@@ -67,17 +66,21 @@ def exchange_info(answer: Mapping[str, object], as_of: datetime) -> pl.DataFrame
     Returns
     -------
     pl.DataFrame
-        SCHEMA.
+        SCHEMA; null where the entry has no such field or filter, or one of another kind.
 
     Raises
     ------
     ArchiveError
-        A field that is absent or of another kind, a symbol listed twice, or no symbol at all.
+        No list of symbols, no symbol in it, one that is listed twice, or more than half of the entries unusable.
     """
-    entries = _field(answer, "symbols", list, "the answer")
-    if not entries:
-        raise ArchiveError("exchangeInfo: symbols: expected at least one, found none; ask again")
-    rows = [_row(entry, number) for number, entry in enumerate(entries)]
+    entries = _entries(answer)
+    rows = [row for row in map(_row, entries) if row is not None]
+    if 2 * len(rows) < len(entries):
+        left_out = unusable(answer)
+        raise ArchiveError(
+            f"exchangeInfo: symbols: expected {', '.join(_NAMES.values())} in most of {len(entries)} entries, "
+            f"found {len(left_out)} without, first {left_out[0]}; ask again"
+        )
     frame = pl.DataFrame(rows, schema={name: kind for name, kind in SCHEMA.items() if name != "as_of"})
     twice = frame.filter(pl.col("symbol").is_duplicated())
     if twice.height:
@@ -85,6 +88,11 @@ def exchange_info(answer: Mapping[str, object], as_of: datetime) -> pl.DataFrame
             f"exchangeInfo: {twice['symbol'][0]}: expected each symbol once, found it several times; ask again"
         )
     return frame.with_columns(as_of=pl.lit(as_of).cast(SCHEMA["as_of"])).sort("symbol")
+
+
+def unusable(answer: Mapping[str, object]) -> list[str]:
+    """Entries without a symbol, status, base and quote that are tickers, by their symbols or else as they stand."""
+    return [_called(entry) for entry in _entries(answer) if _row(entry) is None]
 
 
 def changes(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
@@ -117,7 +125,8 @@ def changes(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
         .otherwise(pl.lit("changed"))
     )
     # Of a symbol that came or went whole, its status says all.
-    kept = status | (pl.col("before").is_not_null() & pl.col("after").is_not_null())
+    stayed = before.join(after, on="symbol", how="semi")["symbol"]
+    kept = status | pl.col("symbol").is_in(stayed.implode())
     return different.with_columns(change=change).filter(kept).select(CHANGES.names()).sort("symbol", "field")
 
 
@@ -126,36 +135,46 @@ def _long(frame: pl.DataFrame, fields: list[str]) -> pl.DataFrame:
     return texts.unpivot(fields, index="symbol", variable_name="field", value_name="value")
 
 
-def _row(entry: object, number: int) -> Row:
+def _entries(answer: Mapping[str, object]) -> list[object]:
+    entries = answer.get("symbols")
+    if not isinstance(entries, list):
+        raise ArchiveError(f"exchangeInfo: symbols: expected list, found {entries!r:.80}; ask again")
+    if not entries:
+        raise ArchiveError("exchangeInfo: symbols: expected at least one, found none; ask again")
+    return entries
+
+
+def _row(entry: object) -> Row | None:
+    """What an entry says of its symbol; None for an unusable one."""
     if not isinstance(entry, dict):
-        raise ArchiveError(f"exchangeInfo: symbols[{number}]: expected an object, found {entry!r:.80}; ask again")
-    symbol = _field(entry, "symbol", str, f"symbols[{number}]")
-    if not is_symbol(symbol):
-        raise ArchiveError(f"exchangeInfo: symbols[{number}]: expected a symbol, found {symbol!r:.80}; ask again")
-    row: Row = {"symbol": symbol}
-    row |= {name: _field(entry, key, str, symbol) for name, key in _TEXTS.items()}
-    row |= {name: _field(entry, key, int, symbol) for name, key in _PRECISIONS.items()}
-    row |= {name: _field(entry, key, bool, symbol) for name, key in _FLAGS.items()}
+        return None
+    row: Row = {name: entry.get(key) for name, key in _NAMES.items()}
+    if not all(isinstance(value, str) and is_symbol(value) for value in row.values()):
+        return None
+    row |= {name: _count(entry.get(key)) for name, key in _PRECISIONS.items()}
+    row |= {name: value if isinstance(value := entry.get(key), bool) else None for name, key in _FLAGS.items()}
     # Binance.US still answers with the one set that came before them.
-    sets = _field(entry, "permissionSets", list, symbol) if "permissionSets" in entry else [entry.get("permissions")]
-    row["permission_sets"] = json.dumps(sets, separators=(",", ":"))
-    filters = _field(entry, "filters", list, symbol)
-    return row | {name: _decimal(filters, kinds, key, symbol) for name, (kinds, key) in _FILTERS.items()}
+    sets = entry["permissionSets"] if "permissionSets" in entry else [entry.get("permissions")]
+    row["permission_sets"] = json.dumps(sets, separators=(",", ":")) if _lists(sets) else None
+    filters = entry.get("filters")
+    found = [item for item in filters if isinstance(item, dict)] if isinstance(filters, list) else []
+    return row | {name: _decimal(found, kinds, key) for name, (kinds, key) in _FILTERS.items()}
 
 
-def _decimal(filters: list[object], kinds: tuple[str, ...], key: str, symbol: str) -> str:
-    for entry in filters:
-        if isinstance(entry, dict) and entry.get("filterType") in kinds:
-            text = _field(entry, key, str, f"{symbol}: {entry['filterType']}")
-            if _DECIMAL.fullmatch(text):
-                return text
-            raise ArchiveError(f"exchangeInfo: {symbol}: {key}: expected a decimal, found {text!r:.80}; ask again")
-    raise ArchiveError(f"exchangeInfo: {symbol}: filters: expected {' or '.join(kinds)}, found none; ask again")
+def _called(entry: object) -> str:
+    symbol = entry.get("symbol", entry) if isinstance(entry, dict) else entry
+    return symbol if isinstance(symbol, str) and is_symbol(symbol) else f"{symbol!r:.60}"
 
 
-def _field(entry: Mapping[str, object], key: str, kind: type[Value], where: str) -> Value:
-    value = entry.get(key)
+def _count(value: object) -> int | None:
     # To Python true is a number; to the exchange it is not.
-    if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)) and value != "":
-        return value
-    raise ArchiveError(f"exchangeInfo: {where}: {key}: expected {kind.__name__}, found {value!r:.80}; ask again")
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
+
+
+def _lists(sets: object) -> bool:
+    return isinstance(sets, list) and all(isinstance(one, list) for one in sets)
+
+
+def _decimal(filters: list[dict[str, Any]], kinds: tuple[str, ...], key: str) -> str | None:
+    text = next((item.get(key) for item in filters if item.get("filterType") in kinds), None)
+    return text if isinstance(text, str) and _DECIMAL.fullmatch(text) else None

@@ -12,6 +12,9 @@ OVERLAP: Final = timedelta(days=2)
 EPOCH: Final = datetime(2017, 7, 1, tzinfo=UTC)
 """Before the first bar of Binance."""
 
+WINDOW: Final = timedelta(days=40)
+"""A day within it that no stored file covers, between days that some cover, is asked for as well."""
+
 TAIL: Final = pl.Schema({"symbol": pl.String(), "start": pl.Datetime("us", "UTC")})
 
 
@@ -21,10 +24,34 @@ def last_closed(now: datetime, step: timedelta) -> datetime:
     return EPOCH + (begun - 1) * step
 
 
+def days_of(sources: pl.DataFrame, answered: pl.DataFrame, closed: datetime) -> pl.DataFrame:
+    """[symbol, day] of the WINDOW before `closed` that a stored file covers or REST gave a bar of, each once.
+
+    `sources` are SOURCES, `answered` is [symbol, open_time]. A day that a file covers without rows was a halt.
+    """
+    first = (closed - WINDOW).date()
+    files = sources.filter(pl.col("last") >= first)
+    covered = files.select("symbol", day=pl.date_ranges(pl.max_horizontal("first", pl.lit(first)), "last"))
+    given = answered.select("symbol", day=pl.col("open_time").dt.date()).filter(pl.col("day") >= first)
+    return pl.concat([covered.explode("day"), given]).unique()
+
+
+def holes(present: pl.DataFrame, archived: pl.DataFrame) -> pl.DataFrame:
+    """The first day that is missing of each symbol that lacks one before its last archived day, as [symbol, hole].
+
+    `present` are `days_of` it; `archived` is as for `tail`.
+    """
+    spans = present.group_by("symbol").agg(begin=pl.col("day").min()).join(archived, on="symbol")
+    spans = spans.filter(pl.col("begin") <= pl.col("last"))
+    days = spans.select("symbol", day=pl.date_ranges("begin", "last")).explode("day")
+    return days.join(present, on=["symbol", "day"], how="anti").group_by("symbol").agg(hole=pl.col("day").min())
+
+
 def tail(
-    trading: Sequence[str],
+    asked: Sequence[str],
     archived: pl.DataFrame,
     answered: pl.DataFrame,
+    lacking: pl.DataFrame,
     closed: datetime,
     step: timedelta,
     first: date | None,
@@ -33,12 +60,14 @@ def tail(
 
     Parameters
     ----------
-    trading
-        Symbols that the exchange says are trading.
+    asked
+        Symbols that the exchange may have bars of.
     archived
         [symbol, last]: the last day whose archive file is stored.
     answered
         [symbol, newest]: open time of the newest bar that REST gave before.
+    lacking
+        `holes`: [symbol, hole].
     closed
         Open time of the newest bar that is over.
     step
@@ -53,12 +82,19 @@ def tail(
     """
     begin = datetime.combine(first, time(), UTC) if first else EPOCH
     moment = TAIL["start"]
-    missing = (pl.col("last").cast(pl.Datetime("us")).dt.replace_time_zone("UTC") + timedelta(days=1)).cast(moment)
-    symbols = pl.DataFrame({"symbol": sorted(set(trading))}, schema={"symbol": pl.String()})
+    missing = _midnight("last") + timedelta(days=1)
+    symbols = pl.DataFrame({"symbol": sorted(set(asked))}, schema={"symbol": pl.String()})
     known = symbols.join(archived, on="symbol", how="left").join(answered, on="symbol", how="left")
+    known = known.join(lacking, on="symbol", how="left")
     known = known.with_columns(missing=missing, resumed=pl.col("newest").cast(moment) + step)
     from_archive = pl.when(pl.col("missing") <= closed).then(pl.col("missing") - OVERLAP)
     never = pl.col("missing").is_null()
     start = pl.when(never).then(pl.lit(begin, moment)).otherwise(from_archive)
-    asked = known.select("symbol", start=pl.max_horizontal(start, pl.when(start.is_not_null()).then("resumed")))
-    return asked.filter(pl.col("start") <= closed).cast(TAIL).sort("symbol")
+    onward = pl.max_horizontal(start, pl.when(start.is_not_null()).then("resumed"))
+    onward = pl.when(onward <= closed).then(onward)
+    found = known.select("symbol", start=pl.min_horizontal(onward, _midnight("hole")))
+    return found.drop_nulls("start").cast(TAIL).sort("symbol")
+
+
+def _midnight(day: str) -> pl.Expr:
+    return pl.col(day).cast(pl.Datetime("us")).dt.replace_time_zone("UTC").cast(TAIL["start"])

@@ -9,6 +9,7 @@ import polars as pl
 from sleevegraph.bars import PRICES
 from sleevegraph.calendar import STEP_DAYS
 from sleevegraph.findings import Finding
+from sleevegraph.market_data.hosts import FOREIGN_HOSTS
 from sleevegraph.readiness.cross_check import KEY, cross_check
 from sleevegraph.readiness.defect_window import LISTED_SYMBOLS, DefectWindow, listed_names
 from sleevegraph.readiness.evidence import DAY, Evidence, by_ticker, confirmed_outages
@@ -20,9 +21,6 @@ from sleevegraph.readiness.zero_volume import zero_volume
 
 HOUR: Final = timedelta(hours=1)
 LISTED_ROWS: Final = 50
-
-OTHER_EXCHANGE: Final = r"(^|[./])binance\.us(:|/|$)"
-"""Hosts of an exchange that has a market, and prices, of its own."""
 
 NO_FILES: Final = pl.DataFrame(
     schema={"symbol": pl.String(), "first": pl.Date(), "last": pl.Date(), "status": pl.String()}
@@ -109,6 +107,7 @@ def _cross_checked(evidence: Evidence, window: DefectWindow) -> Judged:
     archive, rest = evidence.archive, evidence.rest
     if archive is None or rest is None:
         return [], figures
+    rest = rest.filter(~pl.col("host").str.contains(FOREIGN_HOSTS))  # another market has other prices
     differing = cross_check(archive, rest)
     figures["cross_checked"] = archive.join(rest, on=KEY, how="semi").height
     figures["cross_check_differences"] = differing.n_unique(KEY)
@@ -146,7 +145,7 @@ def _other_exchange(evidence: Evidence) -> Judged:
     """Bars that stand as another exchange served them: those that the archive has replaced do not."""
     if evidence.rest is None:
         return [], {"other_exchange_bars": 0}
-    foreign = evidence.rest.filter(pl.col("host").str.contains(OTHER_EXCHANGE))
+    foreign = evidence.rest.filter(pl.col("host").str.contains(FOREIGN_HOSTS))
     if evidence.archive is not None:
         foreign = foreign.join(evidence.archive, on=KEY, how="anti")
     figures: dict[str, object] = {"other_exchange_bars": foreign.height}

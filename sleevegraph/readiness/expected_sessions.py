@@ -6,6 +6,9 @@ from typing import Final
 
 import polars as pl
 
+ACTIVE_DAYS: Final = 10
+"""A symbol without bars or files for longer is none that this home follows."""
+
 SCHEMA: Final = pl.Schema({"symbol": pl.String(), "date": pl.Date(), "why": pl.String()})
 
 
@@ -37,11 +40,13 @@ def expected_sessions(
     pl.DataFrame
         [symbol, date, why], sorted by symbol and date. `why` is the status of the day's file, `quarantined` or
         `failed`, or `trading`: the exchange says TRADING and there is no bar on P-1, of a symbol that has bars or
-        files. A day that a stored file covers is never missing: that file has every bar there was.
+        files of the ACTIVE_DAYS before P. A day that a stored file covers is never missing: that file has every bar there was.
     """
     last = at - timedelta(days=1)
     lost = _days_of_lost_files(calendar, listings, last)
-    known = pl.concat([bars["symbol"], calendar["symbol"]]).unique()
+    lately = at - timedelta(days=ACTIVE_DAYS)
+    active = bars.filter(pl.col("date") >= lately)["symbol"]
+    known = pl.concat([active, calendar.filter(pl.col("last") >= lately)["symbol"]]).unique()
     silent = listings.filter(
         (pl.col("status") == "TRADING")
         & (pl.col("listed").fill_null(last) <= last)
