@@ -134,11 +134,9 @@ def simulated(symbols: int, months: int) -> pl.DataFrame:
 
 def keys_by_symbol(folder: Path, settings: BinanceSettings) -> dict[str, list[str]]:
     """What an ingest of everything would fetch."""
-    files = ingested(folder / "none", settings, [], Silent(), dry_run=True).survey.files
-    found: dict[str, list[str]] = {}
-    for key, file in files.items():
-        found.setdefault(file.symbol, []).append(key)
-    return found
+    files = ingested(folder / "none", settings, [], Silent(), dry_run=True).survey.plan.files
+    by_symbol = files.group_by("symbol", maintain_order=True).agg("key")
+    return dict(by_symbol.iter_rows())
 
 
 def throughput(folder: Path, settings: BinanceSettings) -> None:
