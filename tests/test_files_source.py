@@ -204,7 +204,9 @@ def test_the_simulated_source_says_what_it_is_and_grows_by_its_end() -> None:
 
 
 def test_an_unknown_source_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigurationError, match="market source: expected one of files, simulated, binance, found 'kraken'"):
+    with pytest.raises(
+        ConfigurationError, match="market source: expected one of files, simulated, binance, found 'kraken'"
+    ):
         market_source("kraken", SourceSettings())
 
 
