@@ -91,6 +91,15 @@ def test_the_days_of_a_month_stand_in_for_its_file_while_that_is_in_quarantine(
     assert lake.sources(BARS).filter(symbol="BTCUSDT", first=date(2025, 1, 1))["key"].to_list() == [january]
 
 
+def test_a_damaged_record_of_the_quarantine_is_one_line_that_names_it(replica: Replica, lake: MarketLake) -> None:
+    replica.break_key(DECEMBER, "corrupt")
+    ingest(lake, replica.settings(attempts=1))
+    [record] = (lake.root / "quarantine" / BARS.name).glob("*.json")
+    record.write_text("{}")
+    with pytest.raises(LakeError, match=f"^{record}: expected a record of a broken file, found KeyError"):
+        ingest(lake, replica.settings(attempts=1))
+
+
 def test_a_file_whose_rows_are_broken_takes_nothing_of_what_is_stored(replica: Replica, lake: MarketLake) -> None:
     ingest(lake, replica.settings())
     before = provenance(lake)

@@ -54,6 +54,20 @@ class ListedFile:
     etag: str
     checksum_etag: str | None
 
+    def row(self) -> dict[str, object]:
+        """As a LISTED row."""
+        return {
+            "key": self.key,
+            "symbol": self.symbol,
+            "span": self.span,
+            "period": self.period.text,
+            "first": self.period.first,
+            "last": self.period.last,
+            "size": self.size,
+            "etag": self.etag,
+            "checksum_etag": self.checksum_etag,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Download:

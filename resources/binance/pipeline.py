@@ -191,19 +191,5 @@ def _listed_file(row: Mapping[str, Any]) -> ListedFile:
 
 
 def _source(download: Download, rows: int) -> dict[str, object]:
-    file = download.file
-    return {
-        "key": file.key,
-        "symbol": file.symbol,
-        "span": file.span,
-        "period": file.period.text,
-        "first": file.period.first,
-        "last": file.period.last,
-        "size": file.size,
-        "etag": file.etag,
-        "checksum_etag": file.checksum_etag,
-        "sha256": download.sha256,
-        "rows": rows,
-        "host": download.host,
-        "fetched_at": download.fetched_at,
-    }
+    proved = {"sha256": download.sha256, "rows": rows, "host": download.host, "fetched_at": download.fetched_at}
+    return {**download.file.row(), **proved}

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from resources.atomic import write_atomically
+from sleevegraph.errors import LakeError
 
 QUARANTINED = pl.Schema(
     {"key": pl.String(), "reason": pl.String(), "etag": pl.String(), "at": pl.Datetime("us", "UTC")}
@@ -37,9 +38,15 @@ class Quarantine:
 
     def files(self) -> pl.DataFrame:
         """QUARANTINED rows, sorted by key."""
-        records = [json.loads(path.read_text(encoding="utf-8")) for path in self._folder.glob("[!.]*.json")]
-        times = [{**record, "at": datetime.fromisoformat(record["at"])} for record in records]
-        return pl.DataFrame(times, schema=QUARANTINED).sort("key")
+        return pl.DataFrame(map(_record, self._folder.glob("[!.]*.json")), schema=QUARANTINED).sort("key")
+
+
+def _record(path: Path) -> dict[str, object]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return {**record, "at": datetime.fromisoformat(record["at"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise LakeError(f"{path}: expected a record of a broken file, found {error!r}; delete it") from error
 
 
 def _name(key: str) -> str:

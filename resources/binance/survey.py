@@ -79,7 +79,8 @@ async def survey(
 
     async def look(symbol: str) -> None:
         # As a frame at once: a million files as objects would take gigabytes.
-        frames.append(pl.DataFrame(map(_row, await _files_of(request, archive, symbol, broken)), schema=LISTED))
+        found = await _files_of(request, archive, symbol, broken)
+        frames.append(pl.DataFrame([file.row() for file in found], schema=LISTED))
         progress.advance()
 
     await for_each(symbols, look, concurrency)
@@ -125,17 +126,3 @@ def _require_listed(request: Request, listed: pl.DataFrame) -> None:
             f"--from: expected {begin:%Y-%m} or later, when {symbol}, the first of the chosen symbols, was listed, "
             f"found {request.first}"
         )
-
-
-def _row(file: ListedFile) -> dict[str, object]:
-    return {
-        "key": file.key,
-        "symbol": file.symbol,
-        "span": file.span,
-        "period": file.period.text,
-        "first": file.period.first,
-        "last": file.period.last,
-        "size": file.size,
-        "etag": file.etag,
-        "checksum_etag": file.checksum_etag,
-    }
