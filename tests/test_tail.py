@@ -103,6 +103,9 @@ def test_a_day_that_is_missing_before_the_last_one_is_asked_for_as_well() -> Non
 def test_a_hole_is_the_first_day_without_rows_between_days_with_some(days: set[int], end: int) -> None:
     start = date(2025, 1, 1)
     present = pl.DataFrame({"symbol": "A", "day": [start + number * DAY for number in sorted(days)]})
-    found = holes(present, pl.DataFrame({"symbol": ["A"], "last": [start + end * DAY]}))
+    archived = pl.DataFrame({"symbol": ["A"], "last": [start + end * DAY]})
     missing = [number for number in range(min(days), end + 1) if number not in days]
-    assert found["hole"].to_list() == [start + number * DAY for number in missing[:1]]
+    assert holes(present, archived, {})["hole"].to_list() == [start + number * DAY for number in missing[:1]]
+    before = {"A": datetime(2025, 1, 1, tzinfo=UTC) + 20 * DAY, "B": CLOSED}
+    later = [start + number * DAY for number in missing if number > 20]
+    assert holes(present, archived, before)["hole"].to_list() == later[:1]

@@ -23,6 +23,7 @@ from sleevegraph.market_data.choosing import Pairs
 from sleevegraph.market_data.datasets import Dataset
 from sleevegraph.market_data.exchange_info import exchange_info
 from sleevegraph.market_data.hosts import FOREIGN_HOSTS, is_foreign
+from sleevegraph.market_data.planning import LISTED
 from sleevegraph.market_data.tail import days_of, holes, last_closed, tail
 
 TRADING = "TRADING"
@@ -101,7 +102,8 @@ class Ingest:
             # A symbol that another exchange alone has would never be replaced by a file of the archive.
             trading = [] if info is None else info.filter(pl.col("status") == TRADING)["symbol"].to_list()
             archive, lake = Archive(transport, settings), self._lake
-            stored, broken = lake.sources(dataset), lake.quarantine(dataset).files()["key"].to_list()
+            stored = lake.sources(dataset, columns=LISTED.names())
+            broken = lake.quarantine(dataset).files()["key"].to_list()
             found = await survey(
                 request,
                 archive,
@@ -137,27 +139,29 @@ class Ingest:
         if dataset.step is None:
             return
         lake, closed = self._lake, last_closed(await rest.server_time(), dataset.step)
-        sources = lake.sources(dataset)
+        sources = lake.sources(dataset, columns=["symbol", "first", "last"])
         archived = sources.group_by("symbol").agg(pl.col("last").max())
         answered = lake.rest(dataset).filter(~pl.col("host").str.contains(FOREIGN_HOSTS))
         answered = answered.select("symbol", "open_time").collect()
-        ended = self._ended(dataset, answered, closed) & (set(made.survey.symbols) - trading)
+        asked = lake.asked(dataset)
+        ended = self._ended(dataset, answered, closed, asked) & (set(made.survey.symbols) - trading)
+        lacking = holes(days_of(sources, answered, closed), archived, asked)
         wanted = tail(
             sorted(trading | ended),
             archived,
             answered.group_by("symbol").agg(newest=pl.col("open_time").max()),
-            holes(days_of(sources, answered, closed), archived),
+            lacking,
             closed,
             dataset.step,
             request.first,
         )
         self._progress.begin("bars of the exchange", wanted.height)
         end, frames = closed + dataset.step, []
-        silent: dict[str, datetime] = {}
+        once, silent = {*ended, *lacking["symbol"]}, dict[str, datetime]()
 
         async def ask(item: tuple[str, datetime]) -> None:
             answer = await rest.klines(dataset, item[0], item[1], end)
-            if item[0] in ended:
+            if item[0] in once:
                 silent[item[0]] = closed
             if answer is not None and answer.frame.height:
                 frames.append(answer.frame.with_columns(host=pl.lit(answer.host), fetched_at=pl.lit(answer.fetched_at)))
@@ -174,7 +178,9 @@ class Ingest:
             if silent and not is_foreign(rest.host):
                 self._lake.store_asked(dataset, silent)
 
-    def _ended(self, dataset: Dataset, answered: pl.DataFrame, closed: datetime) -> set[str]:
+    def _ended(
+        self, dataset: Dataset, answered: pl.DataFrame, closed: datetime, asked: Mapping[str, datetime]
+    ) -> set[str]:
         """Symbols whose bars ended lately, until the exchange was asked once for what comes after the last one.
 
         The archive brings their last days later, when the rebalances that needed them are made.
@@ -182,7 +188,6 @@ class Ingest:
         months = [month for month in self._lake.months(dataset) if month >= f"{closed - ENDED_LATELY:%Y-%m}"]
         archived = self._lake.archive(dataset, months).select("symbol", "open_time").collect()
         newest = pl.concat([archived, answered]).group_by("symbol").agg(pl.col("open_time").max())
-        asked = self._lake.asked(dataset)
         return {
             symbol
             for symbol, last in newest.filter(pl.col("open_time") >= closed - ENDED_LATELY).iter_rows()

@@ -81,9 +81,12 @@ class MarketLake:
             self._keep_revision(dataset, unit, merged)
         self._write(self._path(dataset, unit), merged.rows, {SOURCES_KEY: _json(merged.sources)})
 
-    def sources(self, dataset: Dataset, months: Sequence[str] | None = None) -> pl.DataFrame:
-        """SOURCES of every stored archive row."""
-        return pl.concat([SOURCES.to_frame(), *(_sources(path) for path in self._files(dataset, "archive", months))])
+    def sources(
+        self, dataset: Dataset, months: Sequence[str] | None = None, columns: Sequence[str] = SOURCES.names()
+    ) -> pl.DataFrame:
+        """SOURCES of every stored archive row, or some of their columns."""
+        files = (_sources(path).select(columns) for path in self._files(dataset, "archive", months))
+        return pl.concat([SOURCES.to_frame().select(columns), *files])
 
     def archive(self, dataset: Dataset, months: Sequence[str] | None = None) -> pl.LazyFrame:
         """Archive rows without order."""
@@ -140,7 +143,7 @@ class MarketLake:
             path.unlink()
 
     def asked(self, dataset: Dataset) -> dict[str, datetime]:
-        """Until which bar the exchange was asked for those symbols that ended lately."""
+        """Until which bar the exchange was asked for symbols that ended lately, or had a day without a file."""
         path = self.root / dataset.name / "asked.json"
         if not path.is_file():
             return {}

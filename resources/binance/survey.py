@@ -84,7 +84,8 @@ async def survey(
         progress.advance()
 
     await for_each(symbols, look, concurrency)
-    everything = pl.concat(frames).unique("key").sort("key")
+    everything = pl.concat(frames)
+    frames.clear()
     if request.require_first:
         _require_listed(request, everything)
     listed = wanted(everything, request.first, request.last, broken)

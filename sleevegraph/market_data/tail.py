@@ -1,6 +1,6 @@
 """What the archive does not have yet and the exchange has to be asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
@@ -36,15 +36,20 @@ def days_of(sources: pl.DataFrame, answered: pl.DataFrame, closed: datetime) -> 
     return pl.concat([covered.explode("day"), given]).unique()
 
 
-def holes(present: pl.DataFrame, archived: pl.DataFrame) -> pl.DataFrame:
+def holes(present: pl.DataFrame, archived: pl.DataFrame, asked: Mapping[str, datetime]) -> pl.DataFrame:
     """The first day that is missing of each symbol that lacks one before its last archived day, as [symbol, hole].
 
-    `present` are `days_of` it; `archived` is as for `tail`.
+    `present` are `days_of` it; `archived` is as for `tail`. Up to `asked` a symbol was asked for before: what the exchange
+    had no bar of then was a halt.
     """
     spans = present.group_by("symbol").agg(begin=pl.col("day").min()).join(archived, on="symbol")
     spans = spans.filter(pl.col("begin") <= pl.col("last"))
     days = spans.select("symbol", day=pl.date_ranges("begin", "last")).explode("day")
-    return days.join(present, on=["symbol", "day"], how="anti").group_by("symbol").agg(hole=pl.col("day").min())
+    until = pl.col("symbol").replace_strict(
+        {symbol: moment.date() for symbol, moment in asked.items()}, default=None, return_dtype=pl.Date()
+    )
+    open_days = days.filter((pl.col("day") > until).fill_null(value=True))
+    return open_days.join(present, on=["symbol", "day"], how="anti").group_by("symbol").agg(hole=pl.col("day").min())
 
 
 def tail(
