@@ -61,6 +61,18 @@ def test_the_last_days_of_a_symbol_that_ended_come_by_rest_and_are_asked_for_unt
     assert lake.rows(BARS).filter(gone).equals(DAILY.filter(gone))
 
 
+@pytest.mark.parametrize("how", ["500", "truncated"])
+def test_a_symbol_that_is_answered_badly_for_good_costs_no_other_its_newest_bars(
+    replica: Replica, lake: MarketLake, how: str
+) -> None:
+    replica.break_key("klines/ETHUSDT", how)
+    made = ingest(lake, replica.settings(attempts=2))
+    assert made.incomplete.startswith("1 symbols have no newest bars, first ETHUSDT: ")
+    newest = lake.rows(BARS).group_by("symbol").agg(pl.col("open_time").max().dt.date()).rows()
+    expected_ends = {symbol: min(end, date(2025, 2, 9)) for symbol, (_, end) in SMALL_SYMBOLS.items()}
+    assert dict(newest) == {**expected_ends, "ETHUSDT": date(2025, 2, 8)}
+
+
 @pytest.mark.parametrize(
     ("host", "foreign"),
     [

@@ -11,7 +11,7 @@ from resources.binance.archive import Archive
 from resources.binance.crew import for_each
 from resources.binance.lock import ingest_lock
 from resources.binance.market_lake import MarketLake
-from resources.binance.pipeline import Pipeline, Transferred
+from resources.binance.pipeline import GIVE_UP_AFTER, Pipeline, Transferred
 from resources.binance.progress import Progress
 from resources.binance.rest import Rest
 from resources.binance.settings import BinanceSettings
@@ -43,7 +43,9 @@ class Ingested:
     rest_rows: int = 0
     rest_hosts: set[str] = field(default_factory=set)
     unanswered: str = ""
-    """Why the REST API gave nothing, or not everything."""
+    """Why the REST API was asked no further."""
+    unanswered_symbols: dict[str, str] = field(default_factory=dict)
+    """Why some symbols have no answer of the REST API."""
 
     @property
     def incomplete(self) -> str:
@@ -57,6 +59,9 @@ class Ingested:
             )
         if self.unanswered:
             found.append(self.unanswered)
+        elif self.unanswered_symbols:
+            symbol, reason = next(iter(self.unanswered_symbols.items()))
+            found.append(f"{len(self.unanswered_symbols)} symbols have no newest bars, first {symbol}: {reason}")
         return "; ".join([*found, "everything else is stored, and the next ingest goes on from there"]) if found else ""
 
 
@@ -129,7 +134,7 @@ class Ingest:
             if info is not None and request.last is None:
                 try:
                     await self._ask(request, rest, set(trading) & set(found.symbols), made)
-                except TransferError as error:
+                except (ArchiveError, TransferError) as error:
                     made.unanswered = str(error)
         return made
 
@@ -160,7 +165,14 @@ class Ingest:
         once, silent = {*ended, *lacking["symbol"]}, dict[str, datetime]()
 
         async def ask(item: tuple[str, datetime]) -> None:
-            answer = await rest.klines(dataset, item[0], item[1], end)
+            try:
+                answer = await rest.klines(dataset, item[0], item[1], end)
+            except (ArchiveError, TransferError) as error:
+                # One symbol that is answered badly for good must not cost the others their newest bars.
+                made.unanswered_symbols[item[0]] = str(error)
+                if len(made.unanswered_symbols) >= GIVE_UP_AFTER:
+                    raise
+                return
             if item[0] in once:
                 silent[item[0]] = closed
             if answer is not None and answer.frame.height:
