@@ -67,7 +67,7 @@ def test_a_symbol_that_is_answered_badly_for_good_costs_no_other_its_newest_bars
 ) -> None:
     replica.break_key("klines/ETHUSDT", how)
     made = ingest(lake, replica.settings(attempts=2))
-    assert made.incomplete.startswith("1 symbols have no newest bars, first ETHUSDT: ")
+    assert made.incomplete.startswith("newest bars of 1 symbols were not answered, first ETHUSDT: ")
     newest = lake.rows(BARS).group_by("symbol").agg(pl.col("open_time").max().dt.date()).rows()
     expected_ends = {symbol: min(end, date(2025, 2, 9)) for symbol, (_, end) in SMALL_SYMBOLS.items()}
     assert dict(newest) == {**expected_ends, "ETHUSDT": date(2025, 2, 8)}

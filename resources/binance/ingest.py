@@ -61,7 +61,9 @@ class Ingested:
             found.append(self.unanswered)
         elif self.unanswered_symbols:
             symbol, reason = next(iter(self.unanswered_symbols.items()))
-            found.append(f"{len(self.unanswered_symbols)} symbols have no newest bars, first {symbol}: {reason}")
+            found.append(
+                f"newest bars of {len(self.unanswered_symbols)} symbols were not answered, first {symbol}: {reason}"
+            )
         return "; ".join([*found, "everything else is stored, and the next ingest goes on from there"]) if found else ""
 
 

@@ -41,7 +41,6 @@ class Transferred:
     restated: int = 0
     quarantined: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
-    months: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -163,7 +162,6 @@ class Pipeline:
         result.added += merged.added
         result.revised += merged.revised.filter(pl.col("state") == "before").height
         result.restated += merged.restated.height
-        result.months.add(batch.unit.month)
 
     def _put_aside(self, file: ListedFile, reason: str, body: bytes = b"") -> None:
         self._quarantine.put(file.key, file.etag, reason, datetime.now(UTC), body)
