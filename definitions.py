@@ -2,14 +2,16 @@
 
 import dagster as dg
 
-from assets.audit import meta_audit_asset, sleeve_audit_asset
-from assets.certification_board import certification_board_asset
+from assets.audit import meta_audit_stage, sleeve_audit_stage
+from assets.building import grid_assets, places_of
+from assets.certification_board import certification_board_stage
 from assets.exchange import dataset_asset, exchange_info_asset
 from assets.keys import stage
-from assets.market import market_assets
-from assets.metas import meta_assets
-from assets.metrics import meta_metrics_asset, sleeve_metrics_asset
-from assets.sleeves import sleeve_assets
+from assets.market import market_assets, market_stages
+from assets.metas import meta_stages
+from assets.metrics import meta_metrics_stage, sleeve_metrics_stage
+from assets.partitioned import Stage
+from assets.sleeves import sleeve_stages
 from checks.audit_verified import audit_verified_check
 from checks.bars_complete import bars_complete_check
 from checks.benchmark_beta import benchmark_beta_check
@@ -19,6 +21,7 @@ from checks.directional_sign_test import streams_sign_check, weights_sign_check
 from checks.engine_agreement import engine_agreement_check, profile_convergence_check
 from checks.extreme_metrics import extreme_metrics_check
 from checks.ledger_identities import ledger_identities_check
+from checks.partitioned import PartitionCheck, partition_checks
 from checks.solver_failure_rate import solver_failure_rate_check
 from checks.weight_sanity import weight_sanity_check
 from jobs.rebalance import history, ingest, rebalance
@@ -32,22 +35,13 @@ from sleevegraph.market_data.datasets import DAILY, DATASETS
 
 def build_definitions(manifest: Manifest) -> dg.Definitions:
     """Every asset, check, job, schedule and sensor of a manifest."""
-    market = manifest.market
+    market, places = manifest.market, places_of(manifest)
+    stages = _stages(manifest)
     assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
         *market_assets(market),
         exchange_info_asset(market),
         *(dataset_asset(dataset, market) for dataset in DATASETS.values() if dataset.name != DAILY),
-        *(asset for sleeve in manifest.sleeves for asset in sleeve_assets(sleeve, market)),
-        *(asset for meta in manifest.metas for asset in meta_assets(meta, manifest)),
-        *(sleeve_metrics_asset(sleeve, market) for sleeve in manifest.sleeves),
-        *(meta_metrics_asset(meta, market) for meta in manifest.metas),
-    ]
-    built = [asset for asset in assets if isinstance(asset, dg.AssetsDefinition)]
-    versions = {tuple(key.path): code for asset in built for key, code in asset.code_versions_by_key.items() if code}
-    assets += [
-        *(sleeve_audit_asset(sleeve, market, versions) for sleeve in manifest.sleeves),
-        *(meta_audit_asset(meta, manifest, versions) for meta in manifest.metas),
-        certification_board_asset(manifest),
+        *grid_assets(stages, places),
     ]
     checks = [
         bars_complete_check(market),
@@ -57,7 +51,7 @@ def build_definitions(manifest: Manifest) -> dg.Definitions:
     ]
     return dg.Definitions(
         assets=assets,
-        asset_checks=checks,
+        asset_checks=partition_checks(checks, places),
         jobs=[history, ingest, rebalance],
         schedules=[rebalance_schedule],
         sensors=[rebalance_sensor(manifest)],
@@ -66,7 +60,26 @@ def build_definitions(manifest: Manifest) -> dg.Definitions:
     )
 
 
-def _sleeve_checks(sleeve: SleeveProfile, manifest: Manifest) -> list[dg.AssetChecksDefinition]:
+def _stages(manifest: Manifest) -> list[Stage]:
+    """Everything on the grid, in the order of the graph."""
+    market = manifest.market
+    stages = [
+        *market_stages(market),
+        *(stage for sleeve in manifest.sleeves for stage in sleeve_stages(sleeve, market)),
+        *(stage for meta in manifest.metas for stage in meta_stages(meta, manifest)),
+        *(sleeve_metrics_stage(sleeve, market) for sleeve in manifest.sleeves),
+        *(meta_metrics_stage(meta, market) for meta in manifest.metas),
+    ]
+    versions = {stage.path: stage.version for stage in stages}
+    return [
+        *stages,
+        *(sleeve_audit_stage(sleeve, market, versions) for sleeve in manifest.sleeves),
+        *(meta_audit_stage(meta, manifest, versions) for meta in manifest.metas),
+        certification_board_stage(manifest),
+    ]
+
+
+def _sleeve_checks(sleeve: SleeveProfile, manifest: Manifest) -> list[PartitionCheck]:
     return [
         streams_sign_check(sleeve, manifest.market),
         solver_failure_rate_check(sleeve),
@@ -80,7 +93,7 @@ def _sleeve_checks(sleeve: SleeveProfile, manifest: Manifest) -> list[dg.AssetCh
     ]
 
 
-def _meta_checks(meta: MetaProfile, manifest: Manifest) -> list[dg.AssetChecksDefinition]:
+def _meta_checks(meta: MetaProfile, manifest: Manifest) -> list[PartitionCheck]:
     return [
         child_weights_check(meta, manifest),
         ledger_identities_check(meta),

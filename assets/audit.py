@@ -14,7 +14,7 @@ from assets.grid import PREVIOUS, reaching_back
 from assets.keys import KNOWN_BARS, RATINGS, UNIVERSE, key, stage
 from assets.metas import sleeves_below
 from assets.pages import submit_pages
-from assets.partitioned import Compute, Metadata, Partition, grid_asset
+from assets.partitioned import Compute, Metadata, Partition, Stage
 from resources.store import Store
 from sleevegraph.audit import layout
 from sleevegraph.audit.facts import Facts
@@ -30,17 +30,17 @@ SCHEMA = pl.Schema({"file": pl.String(), "sha256": pl.String(), "bytes": pl.Int6
 F = TypeVar("F", bound=Facts)
 
 
-def sleeve_audit_asset(sleeve: SleeveProfile, market: MarketProfile, versions: Versions) -> dg.AssetsDefinition:
+def sleeve_audit_stage(sleeve: SleeveProfile, market: MarketProfile, versions: Versions) -> Stage:
     """The bundle of a sleeve; `versions` has the code version of every asset that it names."""
     weights = stage(sleeve.name, "risk_weights")
     used = [UNIVERSE, RATINGS, *(stage(sleeve.name, asset) for asset in SLEEVE_STAGES)]
     before = {weights: reaching_back(1)} if sleeve.risk.turnover_limit is not None else {}
     deps = [dg.AssetDep(key(path), partition_mapping=before.get(path)) for path in used]
     manifest = Manifest(market=market, sleeves=(sleeve,), metas=())
-    return _audit_asset(sleeve, manifest, versions, deps, "sleeves", sleeve_facts, sleeve_files, sleeve_records)
+    return _audit_stage(sleeve, manifest, versions, deps, "sleeves", sleeve_facts, sleeve_files, sleeve_records)
 
 
-def meta_audit_asset(meta: MetaProfile, manifest: Manifest, versions: Versions) -> dg.AssetsDefinition:
+def meta_audit_stage(meta: MetaProfile, manifest: Manifest, versions: Versions) -> Stage:
     """The bundle of a meta; `versions` has the code version of every asset that it names."""
     nodes, sleeves = subtree(meta, manifest.metas), sleeves_below(meta, manifest)
     ordered = tuple(node for node in manifest.metas if node in nodes)
@@ -54,10 +54,10 @@ def meta_audit_asset(meta: MetaProfile, manifest: Manifest, versions: Versions) 
     ]
     deps = [dg.AssetDep(key(path)) for path in used]
     tree = Manifest(market=manifest.market, sleeves=tuple(sleeves), metas=ordered)
-    return _audit_asset(meta, tree, versions, deps, "metas", meta_facts, meta_files, meta_records)
+    return _audit_stage(meta, tree, versions, deps, "metas", meta_facts, meta_files, meta_records)
 
 
-def _audit_asset(
+def _audit_stage(
     portfolio: SleeveProfile | MetaProfile,
     manifest: Manifest,
     versions: Versions,
@@ -66,7 +66,7 @@ def _audit_asset(
     read: Callable[[AuditSources, date], F],
     make_files: Callable[[F], dict[str, bytes]],
     make_records: Callable[[F, Mapping[str, bytes]], list[Record]],
-) -> dg.AssetsDefinition:
+) -> Stage:
     name = portfolio.name
 
     def prepare(store: Store, days: Sequence[date]) -> Compute:
@@ -98,7 +98,7 @@ def _audit_asset(
 
         return compute
 
-    return grid_asset(
+    return Stage(
         stage(name, AUDIT),
         group,
         SCHEMA,

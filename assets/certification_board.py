@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-import dagster as dg
 import polars as pl
 
 from assets.audit_facts import AUDIT
@@ -13,7 +12,7 @@ from assets.bundle_listing import changed_files
 from assets.gates import audit_gates
 from assets.keys import key, stage
 from assets.metadata import markdown_table
-from assets.partitioned import Compute, Metadata, Partition, grid_asset
+from assets.partitioned import Compute, Metadata, Partition, Stage
 from assets.pictures import picture
 from resources.lake import AssetPath, Lake
 from resources.store import Store
@@ -41,7 +40,7 @@ COLOURS = {CERTIFIED: "#2b7a4b", DEGRADED: "#e8b339", BLOCKED: "#b3261e"}
 SHOWN_DATES = 75
 
 
-def certification_board_asset(manifest: Manifest) -> dg.AssetsDefinition:
+def certification_board_stage(manifest: Manifest) -> Stage:
     """One row per sleeve and meta."""
     kinds = {sleeve.name: "sleeve" for sleeve in manifest.sleeves} | {meta.name: "meta" for meta in manifest.metas}
 
@@ -55,7 +54,7 @@ def certification_board_asset(manifest: Manifest) -> dg.AssetsDefinition:
 
         return compute
 
-    return grid_asset(
+    return Stage(
         BOARD,
         "certification",
         SCHEMA,

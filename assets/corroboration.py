@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from datetime import date
 
-import dagster as dg
 import polars as pl
 
 from assets.keys import KNOWN_BARS, key
-from assets.partitioned import Compute, Partition, grid_asset, rules_of
+from assets.partitioned import Compute, Partition, Stage, rules_of
 from resources.evidence import evidence_before, fetched
 from resources.lake import CORROBORATION
 from resources.store import Store
@@ -19,7 +18,7 @@ from sleevegraph.readiness.recorded import SCHEMA, to_rows
 OWNER = "market"
 
 
-def corroboration_asset(market: MarketProfile) -> dg.AssetsDefinition:
+def corroboration_stage(market: MarketProfile) -> Stage:
     """Build the asset whose rows `bars_complete` judges beside the bars.
 
     Archive and exchange go on answering after P: files are mended, a bar of the REST API is replaced by the archive's. A
@@ -40,7 +39,7 @@ def corroboration_asset(market: MarketProfile) -> dg.AssetsDefinition:
 
         return compute
 
-    return grid_asset(
+    return Stage(
         CORROBORATION,
         "market",
         SCHEMA,

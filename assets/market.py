@@ -7,11 +7,11 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from assets.corroboration import corroboration_asset
+from assets.corroboration import corroboration_stage
 from assets.gates import bars_gates
 from assets.keys import KNOWN_BARS, RATINGS, UNIVERSE, key
 from assets.known_bars import known_bars_asset, observe
-from assets.partitioned import Compute, Partition, blocked, cash, grid_asset, inherited, rules_of, version_of
+from assets.partitioned import Compute, Partition, Stage, blocked, cash, inherited, rules_of, version_of
 from resources.lake import BARS, CORROBORATION, Lake
 from resources.store import Store
 from resources.warehouse import write_warehouse
@@ -35,15 +35,13 @@ OWNER = "market"
 
 
 def market_assets(market: MarketProfile) -> list[dg.AssetsDefinition | dg.AssetSpec]:
-    """Bars, universe, ratings and the warehouse over the lake."""
-    return [
-        _daily_bars(market),
-        known_bars_asset(),
-        corroboration_asset(market),
-        _universe(market),
-        _technical_ratings(market),
-        _warehouse(),
-    ]
+    """Bars, and the warehouse over the lake: what is not on the grid."""
+    return [_daily_bars(market), known_bars_asset(), _warehouse()]
+
+
+def market_stages(market: MarketProfile) -> list[Stage]:
+    """What else is known of the bars, who may be held, and ratings."""
+    return [corroboration_stage(market), _universe(market), _technical_ratings(market)]
 
 
 def _daily_bars(market: MarketProfile) -> dg.AssetsDefinition:
@@ -97,7 +95,7 @@ def _bars_metadata(lake: Lake, report: MergeReport) -> dict[str, object]:
     }
 
 
-def _universe(market: MarketProfile) -> dg.AssetsDefinition:
+def _universe(market: MarketProfile) -> Stage:
     def prepare(store: Store, days: Sequence[date]) -> Compute:
         panel = store.lake.panel_before(max(days))
 
@@ -113,7 +111,7 @@ def _universe(market: MarketProfile) -> dg.AssetsDefinition:
 
         return compute
 
-    return grid_asset(
+    return Stage(
         UNIVERSE,
         "market",
         UNIVERSE_SCHEMA,
@@ -125,7 +123,7 @@ def _universe(market: MarketProfile) -> dg.AssetsDefinition:
     )
 
 
-def _technical_ratings(market: MarketProfile) -> dg.AssetsDefinition:
+def _technical_ratings(market: MarketProfile) -> Stage:
     def prepare(store: Store, days: Sequence[date]) -> Compute:
         bars = store.lake.bars_before(max(days))
         rated = rate_listings(bars, market.universe.max_return).sort("date", "symbol")
@@ -146,7 +144,7 @@ def _technical_ratings(market: MarketProfile) -> dg.AssetsDefinition:
 
         return compute
 
-    return grid_asset(
+    return Stage(
         RATINGS,
         "market",
         RATINGS_SCHEMA,

@@ -12,7 +12,7 @@ from assets.books import books_in_force, certificates, children_in_force
 from assets.gates import bars_gates, children_gates, deciding_gates, record_gates
 from assets.grid import PREVIOUS, reaching_back
 from assets.keys import UNIVERSE, key, stage
-from assets.partitioned import Compute, Partition, blocked, grid_asset, rules_of
+from assets.partitioned import Compute, Partition, Stage, blocked, rules_of
 from assets.pictures import equity_picture, flattened_picture
 from assets.track_records import track_record_compute
 from resources.lake import AssetPath, Lake, Status
@@ -37,7 +37,7 @@ WEIGHING = (
 """Keys of a meta's profile that decide its weights."""
 
 
-def meta_assets(meta: MetaProfile, manifest: Manifest) -> list[dg.AssetsDefinition]:
+def meta_stages(meta: MetaProfile, manifest: Manifest) -> list[Stage]:
     """The three assets of a meta."""
     names = {m.name for m in manifest.metas}
     records = {child: _record(child, child in names) for child in meta.children}
@@ -76,7 +76,7 @@ def _unvouched(store: Store, gates: Sequence[Gate], windows: int) -> Callable[[d
     return refusal
 
 
-def _meta_weights(meta: MetaProfile, records: dict[str, AssetPath], manifest: Manifest) -> dg.AssetsDefinition:
+def _meta_weights(meta: MetaProfile, records: dict[str, AssetPath], manifest: Manifest) -> Stage:
     lookback, sleeves = meta.lookback_windows - 1, sleeves_below(meta, manifest)
     gates = _records_gates(meta, manifest)
 
@@ -105,7 +105,7 @@ def _meta_weights(meta: MetaProfile, records: dict[str, AssetPath], manifest: Ma
 
         return compute
 
-    return grid_asset(
+    return Stage(
         stage(meta.name, "meta_weights"),
         "metas",
         WEIGHTS_SCHEMA,
@@ -123,7 +123,7 @@ def _meta_weights(meta: MetaProfile, records: dict[str, AssetPath], manifest: Ma
     )
 
 
-def _meta_track_record(meta: MetaProfile, records: dict[str, AssetPath], manifest: Manifest) -> dg.AssetsDefinition:
+def _meta_track_record(meta: MetaProfile, records: dict[str, AssetPath], manifest: Manifest) -> Stage:
     path, weights = stage(meta.name, "meta_track_record"), stage(meta.name, "meta_weights")
     below = _records_gates(meta, manifest)
 
@@ -148,7 +148,7 @@ def _meta_track_record(meta: MetaProfile, records: dict[str, AssetPath], manifes
 
         return track_record_compute(store, record_gates(meta.name, meta=True), days, decision, window, meta.ledger)
 
-    return grid_asset(
+    return Stage(
         path,
         "metas",
         ledgers.SCHEMA,
@@ -165,7 +165,7 @@ def _meta_track_record(meta: MetaProfile, records: dict[str, AssetPath], manifes
     )
 
 
-def _flattened_weights(meta: MetaProfile, manifest: Manifest) -> dg.AssetsDefinition:
+def _flattened_weights(meta: MetaProfile, manifest: Manifest) -> Stage:
     path = stage(meta.name, "flattened_weights")
     nodes, sleeves = subtree(meta, manifest.metas), sleeves_below(meta, manifest)
 
@@ -190,7 +190,7 @@ def _flattened_weights(meta: MetaProfile, manifest: Manifest) -> dg.AssetsDefini
 
         return compute
 
-    return grid_asset(
+    return Stage(
         path,
         "metas",
         FLAT_SCHEMA,

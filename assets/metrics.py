@@ -11,7 +11,7 @@ from assets.gates import record_gates
 from assets.grid import reaching_back
 from assets.keys import KNOWN_BARS, key, stage
 from assets.metadata import markdown_table
-from assets.partitioned import Compute, Metadata, Partition, blocked, grid_asset, rules_of
+from assets.partitioned import Compute, Metadata, Partition, Stage, blocked, rules_of
 from resources.lake import AssetPath, Lake
 from resources.receipts import Gate
 from resources.store import Store
@@ -25,21 +25,21 @@ SHOWN = "hrp"
 READ = ("profile", "date", "ret", "turnover")
 
 
-def sleeve_metrics_asset(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefinition:
+def sleeve_metrics_stage(sleeve: SleeveProfile, market: MarketProfile) -> Stage:
     """Metrics of a sleeve's eight risk profiles."""
     (gate,) = record_gates(sleeve.name, meta=False)
-    return _metrics_asset(sleeve, market, "sleeve_metrics", gate, "sleeves")
+    return _metrics_stage(sleeve, market, "sleeve_metrics", gate, "sleeves")
 
 
-def meta_metrics_asset(meta: MetaProfile, market: MarketProfile) -> dg.AssetsDefinition:
+def meta_metrics_stage(meta: MetaProfile, market: MarketProfile) -> Stage:
     """Metrics of a meta's eight risk profiles."""
     (gate,) = record_gates(meta.name, meta=True)
-    return _metrics_asset(meta, market, "meta_metrics", gate, "metas")
+    return _metrics_stage(meta, market, "meta_metrics", gate, "metas")
 
 
-def _metrics_asset(
+def _metrics_stage(
     portfolio: SleeveProfile | MetaProfile, market: MarketProfile, asset: str, gate: Gate, group: str
-) -> dg.AssetsDefinition:
+) -> Stage:
     path = gate.path
 
     def prepare(store: Store, days: Sequence[date]) -> Compute:
@@ -59,7 +59,7 @@ def _metrics_asset(
 
         return compute
 
-    return grid_asset(
+    return Stage(
         stage(portfolio.name, asset),
         group,
         SCHEMA,

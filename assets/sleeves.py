@@ -10,9 +10,9 @@ from assets.gates import bars_gates, deciding_gates, record_gates
 from assets.grid import PREVIOUS
 from assets.keys import KNOWN_BARS, RATINGS, UNIVERSE, atoms_of, eligible, key, stage
 from assets.metadata import markdown_table
-from assets.partitioned import Compute, Partition, cash, grid_asset, inherited, rules_of
+from assets.partitioned import Compute, Partition, Stage, cash, inherited, rules_of
 from assets.pictures import equity_picture
-from assets.solvers import risk_weights_asset, solver_cells_asset
+from assets.solvers import risk_weights_stage, solver_cells_stage
 from assets.track_records import track_record_compute
 from resources.lake import Status
 from resources.store import Store
@@ -27,19 +27,19 @@ SELECTING = tuple(f"selection.{name}" for name in SelectionRules.model_fields if
 """Keys of a sleeve's profile that decide who wins; the limit decides who is a candidate."""
 
 
-def sleeve_assets(sleeve: SleeveProfile, market: MarketProfile) -> list[dg.AssetsDefinition]:
+def sleeve_stages(sleeve: SleeveProfile, market: MarketProfile) -> list[Stage]:
     """The six assets of a sleeve."""
     return [
         _candidates(sleeve, market),
         _winners(sleeve, market),
         _synthetic_returns(sleeve, market),
-        solver_cells_asset(sleeve, market),
-        risk_weights_asset(sleeve, market),
+        solver_cells_stage(sleeve, market),
+        risk_weights_stage(sleeve, market),
         _track_record(sleeve, market),
     ]
 
 
-def _candidates(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefinition:
+def _candidates(sleeve: SleeveProfile, market: MarketProfile) -> Stage:
     def prepare(store: Store, days: Sequence[date]) -> Compute:
         del days
 
@@ -53,7 +53,7 @@ def _candidates(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefini
 
         return compute
 
-    return grid_asset(
+    return Stage(
         stage(sleeve.name, "candidates"),
         "sleeves",
         candidates_rule.SCHEMA,
@@ -66,7 +66,7 @@ def _candidates(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefini
     )
 
 
-def _winners(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefinition:
+def _winners(sleeve: SleeveProfile, market: MarketProfile) -> Stage:
     upstream = stage(sleeve.name, "candidates")
 
     def prepare(store: Store, days: Sequence[date]) -> Compute:
@@ -94,7 +94,7 @@ def _winners(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefinitio
 
         return compute
 
-    return grid_asset(
+    return Stage(
         stage(sleeve.name, "winners"),
         "sleeves",
         selection.SCHEMA,
@@ -110,7 +110,7 @@ def _winners(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefinitio
     )
 
 
-def _synthetic_returns(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefinition:
+def _synthetic_returns(sleeve: SleeveProfile, market: MarketProfile) -> Stage:
     upstream = stage(sleeve.name, "winners")
 
     def prepare(store: Store, days: Sequence[date]) -> Compute:
@@ -131,7 +131,7 @@ def _synthetic_returns(sleeve: SleeveProfile, market: MarketProfile) -> dg.Asset
 
         return compute
 
-    return grid_asset(
+    return Stage(
         stage(sleeve.name, "synthetic_returns"),
         "sleeves",
         synthesis.STREAMS_SCHEMA,
@@ -147,7 +147,7 @@ def _synthetic_returns(sleeve: SleeveProfile, market: MarketProfile) -> dg.Asset
     )
 
 
-def _track_record(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefinition:
+def _track_record(sleeve: SleeveProfile, market: MarketProfile) -> Stage:
     path, weights = stage(sleeve.name, "track_record"), stage(sleeve.name, "risk_weights")
 
     def prepare(store: Store, days: Sequence[date]) -> Compute:
@@ -163,7 +163,7 @@ def _track_record(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefi
 
         return track_record_compute(store, record_gates(sleeve.name, meta=False), days, decision, window, sleeve.ledger)
 
-    return grid_asset(
+    return Stage(
         path,
         "sleeves",
         ledgers.SCHEMA,

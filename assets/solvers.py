@@ -12,7 +12,7 @@ from assets.gates import bars_gates, cells_gates, streams_gates
 from assets.grid import PREVIOUS
 from assets.keys import UNIVERSE, eligible, key, stage
 from assets.metadata import markdown_table
-from assets.partitioned import Compute, Partition, blocked, grid_asset, rules_of
+from assets.partitioned import Compute, Partition, Stage, blocked, rules_of
 from assets.solver_pictures import status_picture, weights_over_time_picture
 from resources.lake import Status
 from resources.solver_pool import Pending, submit, unavailable
@@ -47,7 +47,7 @@ class Entered:
         return Partition(frame, {**_figures(frame), "rows_lost": self.rows_lost})
 
 
-def solver_cells_asset(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefinition:
+def solver_cells_stage(sleeve: SleeveProfile, market: MarketProfile) -> Stage:
     """One row per expected (engine, risk profile)."""
     path, upstream = stage(sleeve.name, "solver_cells"), stage(sleeve.name, "synthetic_returns")
 
@@ -64,7 +64,7 @@ def solver_cells_asset(sleeve: SleeveProfile, market: MarketProfile) -> dg.Asset
 
         return compute
 
-    return grid_asset(
+    return Stage(
         path,
         "sleeves",
         cells_rule.SCHEMA,
@@ -141,7 +141,7 @@ def _figures(cells: pl.DataFrame) -> dict[str, object]:
     return solving | ({"not_native": why} if why else {})
 
 
-def risk_weights_asset(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetsDefinition:
+def risk_weights_stage(sleeve: SleeveProfile, market: MarketProfile) -> Stage:
     """The weights of every cell, asset by asset."""
     path, upstream = stage(sleeve.name, "risk_weights"), stage(sleeve.name, "solver_cells")
     limited = sleeve.risk.turnover_limit is not None
@@ -163,7 +163,7 @@ def risk_weights_asset(sleeve: SleeveProfile, market: MarketProfile) -> dg.Asset
         return compute
 
     before = [dg.AssetDep(key(path), partition_mapping=PREVIOUS)] if limited else []
-    return grid_asset(
+    return Stage(
         path,
         "sleeves",
         weights_rule.SCHEMA,

@@ -2,18 +2,16 @@
 
 from datetime import date
 
-import dagster as dg
-
 from assets.bundle_listing import changed_files
 from assets.gates import audit_gates
-from checks.partitioned import Judge, Judgement, partition_check
+from checks.partitioned import Judge, Judgement, PartitionCheck
 from resources.bundle_files import Neighbourhood, read_bundle
 from resources.store import Store
 from sleevegraph.audit.verification import verify
 from sleevegraph.findings import Finding
 
 
-def audit_verified_check(portfolio: str) -> dg.AssetChecksDefinition:
+def audit_verified_check(portfolio: str) -> PartitionCheck:
     """Verify every bundle of a sleeve or meta as `sleevegraph verify` does."""
     (gate,) = audit_gates(portfolio)
 
@@ -36,7 +34,7 @@ def audit_verified_check(portfolio: str) -> dg.AssetChecksDefinition:
 
         return judge
 
-    return partition_check(
+    return PartitionCheck(
         gate,
         prepare,
         description="Chain, hashes, sign test, weights, flattening, conservation and certificate, from the bundle alone.",

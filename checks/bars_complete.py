@@ -2,11 +2,10 @@
 
 from datetime import date
 
-import dagster as dg
 import polars as pl
 
 from assets.gates import bars_gates
-from checks.partitioned import Judge, Judgement, partition_check
+from checks.partitioned import Judge, Judgement, PartitionCheck
 from resources.lake import BARS, CORROBORATION
 from resources.store import Store
 from sleevegraph.completeness import bars_complete
@@ -14,7 +13,7 @@ from sleevegraph.manifest import MarketProfile
 from sleevegraph.readiness.recorded import from_rows
 
 
-def bars_complete_check(market: MarketProfile) -> dg.AssetChecksDefinition:
+def bars_complete_check(market: MarketProfile) -> PartitionCheck:
     """Judge the bars that the universe at P was made from."""
 
     def prepare(store: Store, keys: list[str]) -> Judge:
@@ -28,7 +27,7 @@ def bars_complete_check(market: MarketProfile) -> dg.AssetChecksDefinition:
 
         return judge
 
-    return partition_check(
+    return PartitionCheck(
         *bars_gates(market),
         prepare,
         inputs=[BARS, CORROBORATION],

@@ -1,17 +1,16 @@
 """Warning: a sleeve that moves with the benchmark the way the other direction should."""
 
-import dagster as dg
 import polars as pl
 
 from assets.keys import stage
-from checks.partitioned import Judge, Judgement, partition_check
+from checks.partitioned import Judge, Judgement, PartitionCheck
 from resources.receipts import Gate
 from resources.store import Store
 from sleevegraph.anomalies import benchmark_beta
 from sleevegraph.manifest import SleeveProfile
 
 
-def benchmark_beta_check(sleeve: SleeveProfile) -> dg.AssetChecksDefinition:
+def benchmark_beta_check(sleeve: SleeveProfile) -> PartitionCheck:
     """Judge the sign of every risk profile's beta to the benchmark over the lookback."""
     path = stage(sleeve.name, "sleeve_metrics")
 
@@ -27,7 +26,7 @@ def benchmark_beta_check(sleeve: SleeveProfile) -> dg.AssetChecksDefinition:
 
         return judge
 
-    return partition_check(
+    return PartitionCheck(
         Gate(path, "benchmark_beta", blocking=False),
         prepare,
         description="Beta to the benchmark over the last 24 windows: positive of a LONG sleeve, negative of a SHORT one.",

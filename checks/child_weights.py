@@ -1,15 +1,13 @@
 """Guarantee: a meta weighs all of its children, within its bounds."""
 
-import dagster as dg
-
 from assets.gates import children_gates, record_gates
-from checks.partitioned import Judge, Judgement, partition_check
+from checks.partitioned import Judge, Judgement, PartitionCheck
 from resources.store import Store
 from sleevegraph.child_weights import child_weights
 from sleevegraph.manifest import Manifest, MetaProfile
 
 
-def child_weights_check(meta: MetaProfile, manifest: Manifest) -> dg.AssetChecksDefinition:
+def child_weights_check(meta: MetaProfile, manifest: Manifest) -> PartitionCheck:
     """Judge the child weights of a meta under every risk profile."""
     (gate,) = children_gates(meta)
     names = {m.name for m in manifest.metas}
@@ -18,7 +16,7 @@ def child_weights_check(meta: MetaProfile, manifest: Manifest) -> dg.AssetChecks
         del keys
         return lambda key: Judgement(child_weights(store.lake.read(gate.path, key), meta))
 
-    return partition_check(
+    return PartitionCheck(
         gate,
         prepare,
         inputs=[record.path for child in meta.children for record in record_gates(child, meta=child in names)],

@@ -2,14 +2,13 @@
 
 from datetime import date
 
-import dagster as dg
 import polars as pl
 
 from assets.books import books_in_force, children_in_force
 from assets.gates import flat_gates
 from assets.keys import stage
 from assets.metas import sleeves_below
-from checks.partitioned import Judge, Judgement, partition_check
+from checks.partitioned import Judge, Judgement, PartitionCheck
 from resources.store import Store
 from sleevegraph.conservation import concentration, conservation
 from sleevegraph.findings import Finding
@@ -20,7 +19,7 @@ CONCENTRATED_BY_DESIGN = ("market",)
 """Profiles that hold the benchmark symbols and nothing else."""
 
 
-def conservation_check(meta: MetaProfile, manifest: Manifest) -> dg.AssetChecksDefinition:
+def conservation_check(meta: MetaProfile, manifest: Manifest) -> PartitionCheck:
     """Walk the tree again, by other code, and compare every symbol and the total."""
     path = stage(meta.name, "flattened_weights")
     nodes, sleeves = subtree(meta, manifest.metas), sleeves_below(meta, manifest)
@@ -42,7 +41,7 @@ def conservation_check(meta: MetaProfile, manifest: Manifest) -> dg.AssetChecksD
 
         return judge
 
-    return partition_check(
+    return PartitionCheck(
         flat_gates(meta)[0],
         prepare,
         inputs=[
@@ -53,7 +52,7 @@ def conservation_check(meta: MetaProfile, manifest: Manifest) -> dg.AssetChecksD
     )
 
 
-def concentration_check(meta: MetaProfile) -> dg.AssetChecksDefinition:
+def concentration_check(meta: MetaProfile) -> PartitionCheck:
     """One physical symbol above the manifest's share of gross warns, far above it blocks."""
     path = stage(meta.name, "flattened_weights")
 
@@ -72,7 +71,7 @@ def concentration_check(meta: MetaProfile) -> dg.AssetChecksDefinition:
 
         return judge
 
-    return partition_check(flat_gates(meta)[1], prepare, description="No physical symbol dominates the book.")
+    return PartitionCheck(flat_gates(meta)[1], prepare, description="No physical symbol dominates the book.")
 
 
 def _of(profile: str, finding: Finding) -> Finding:

@@ -2,12 +2,11 @@
 
 from datetime import date
 
-import dagster as dg
 import polars as pl
 
 from assets.gates import streams_gates, weights_gates
 from assets.keys import RATINGS, UNIVERSE, atoms_of, stage
-from checks.partitioned import Judge, Judgement, partition_check
+from checks.partitioned import Judge, Judgement, PartitionCheck
 from resources.lake import BARS, Status
 from resources.store import Store
 from sleevegraph.manifest import MarketProfile, SleeveProfile
@@ -15,7 +14,7 @@ from sleevegraph.sign_test import directional_sign_test, optimised_sign_test
 from sleevegraph.synthesis import returns_matrix, wide_streams
 
 
-def streams_sign_check(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetChecksDefinition:
+def streams_sign_check(sleeve: SleeveProfile, market: MarketProfile) -> PartitionCheck:
     """Compare every synthetic stream with returns recomputed from the bars, exactly."""
     path = stage(sleeve.name, "synthetic_returns")
 
@@ -36,7 +35,7 @@ def streams_sign_check(sleeve: SleeveProfile, market: MarketProfile) -> dg.Asset
 
         return judge
 
-    return partition_check(
+    return PartitionCheck(
         *streams_gates(sleeve),
         prepare,
         inputs=[BARS, UNIVERSE, RATINGS, stage(sleeve.name, "candidates"), stage(sleeve.name, "winners")],
@@ -44,7 +43,7 @@ def streams_sign_check(sleeve: SleeveProfile, market: MarketProfile) -> dg.Asset
     )
 
 
-def weights_sign_check(sleeve: SleeveProfile, market: MarketProfile) -> dg.AssetChecksDefinition:
+def weights_sign_check(sleeve: SleeveProfile, market: MarketProfile) -> PartitionCheck:
     """Every weight is non-negative in synthetic space and its physical sign is the sleeve's."""
     path = stage(sleeve.name, "risk_weights")
 
@@ -66,7 +65,7 @@ def weights_sign_check(sleeve: SleeveProfile, market: MarketProfile) -> dg.Asset
 
         return judge
 
-    return partition_check(
+    return PartitionCheck(
         weights_gates(sleeve)[0],
         prepare,
         inputs=[UNIVERSE, stage(sleeve.name, "winners"), stage(sleeve.name, "synthetic_returns")],

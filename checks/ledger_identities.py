@@ -2,18 +2,16 @@
 
 from datetime import date
 
-import dagster as dg
-
 from assets.gates import record_gates
 from assets.keys import stage
-from checks.partitioned import Judge, Judgement, partition_check
+from checks.partitioned import Judge, Judgement, PartitionCheck
 from resources.store import Store
 from sleevegraph.calendar import previous
 from sleevegraph.ledger_identities import ledger_identities
 from sleevegraph.manifest import MetaProfile, SleeveProfile
 
 
-def ledger_identities_check(portfolio: SleeveProfile | MetaProfile) -> dg.AssetChecksDefinition:
+def ledger_identities_check(portfolio: SleeveProfile | MetaProfile) -> PartitionCheck:
     """Judge the ledgers of a sleeve or meta, window by window."""
     meta = isinstance(portfolio, MetaProfile)
     (gate,) = record_gates(portfolio.name, meta=meta)
@@ -38,7 +36,7 @@ def ledger_identities_check(portfolio: SleeveProfile | MetaProfile) -> dg.AssetC
         opened = store.lake.read(gate.path, key)["ret"].is_null().all()
         return [] if opened else [f"{'/'.join(path)}@{earlier}" for path in (decided, gate.path)]
 
-    return partition_check(
+    return PartitionCheck(
         gate,
         prepare,
         windows=before,

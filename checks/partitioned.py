@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import dagster as dg
@@ -12,6 +13,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData as Target,
 )
 
+from assets.building import Places, placed
 from assets.grid import GRID
 from resources.lake import AssetPath, Status
 from resources.receipts import Gate, Receipt
@@ -34,41 +36,67 @@ class Judgement:
 Judge = Callable[[str], Judgement]
 
 
-def partition_check(
-    gate: Gate,
-    prepare: Callable[[Store, list[str]], Judge],
-    *,
-    description: str,
-    inputs: Sequence[AssetPath] = (),
-    windows: Callable[[Store, str], list[str]] | None = None,
-) -> dg.AssetChecksDefinition:
-    """Build the check of a gate.
+@dataclass(frozen=True, slots=True)
+class PartitionCheck:
+    """The check of a gate.
+
+    `prepare` reads what a whole range shares and returns the judge of one partition. `inputs` are what the verdict rests
+    on beside the partition itself, and `windows` names other partitions as `asset@partition`: once they change, the
+    receipt is stale. A gate that does not block shows every finding as a warning.
+    """
+
+    gate: Gate
+    prepare: Callable[[Store, list[str]], Judge]
+    description: str
+    inputs: Sequence[AssetPath] = ()
+    windows: Callable[[Store, str], list[str]] | None = None
+
+    def receipts(self, store: Store, keys: list[str]) -> Iterator[Receipt]:
+        """Judge partitions one by one, and keep each verdict."""
+        judge = self.prepare(store, keys)
+        for key in keys:
+            others = self.windows(store, key) if self.windows else []
+            receipt = _judge(store, self.gate, key, judge, ["/".join(path) for path in self.inputs] + others)
+            store.receipts.write(receipt)
+            yield receipt
+
+
+def partition_checks(checks: Sequence[PartitionCheck], places: Places) -> list[dg.AssetChecksDefinition]:
+    """One asset check each, and one for all members of a family where those are one asset."""
+    groups: dict[tuple[AssetPath, str], list[PartitionCheck]] = {}
+    for check in checks:
+        groups.setdefault((placed(check.gate.path, places), check.gate.check), []).append(check)
+    return [_asset_check(path, members) for (path, _), members in groups.items()]
+
+
+def _asset_check(path: AssetPath, members: Sequence[PartitionCheck]) -> dg.AssetChecksDefinition:
+    """Build an asset check.
 
     The specification is blocking, so that within a run everything downstream waits for it. The verdicts themselves do
     not stop a run: one bad partition would take a whole range down. Downstream assets read the receipt of their own
-    partition instead, and a failed one blocks exactly that partition, in this run and in every later one. `inputs` are
-    what the verdict rests on beside the partition itself, and `windows` names other partitions as `asset@partition`:
-    once they change, the receipt is stale. A gate that does not block shows every finding as a warning.
+    partition instead, and a failed one blocks exactly that partition, in this run and in every later one.
     """
-    asset, name, blocking = dg.AssetKey(list(gate.path)), gate.check, gate.blocking
+    first, asset = members[0], dg.AssetKey(list(path))
+    name, blocking, batch = first.gate.check, first.gate.blocking, path != first.gate.path
 
-    @dg.asset_check(asset=asset, name=name, blocking=True, partitions_def=GRID, description=description)
+    @dg.asset_check(asset=asset, name=name, blocking=True, partitions_def=GRID, description=first.description)
     def check(
         context: dg.AssetCheckExecutionContext, store: Store
     ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
         keys = sorted(context.partition_keys)
         targets = _targets(context.instance, asset, keys)
-        judge = prepare(store, keys)
-        for key in keys:
-            others = windows(store, key) if windows else []
-            receipt = _judge(store, gate, key, judge, ["/".join(input_path) for input_path in inputs] + others)
-            store.receipts.write(receipt)
+        found: dict[str, list[Receipt]] = {key: [] for key in keys}
+        for member in members:
+            for receipt in member.receipts(store, keys):
+                found[receipt.partition].append(receipt)
+        for key, receipts in found.items():
+            findings = [text for receipt in receipts for text in receipt.findings]
             yield dg.AssetCheckEvaluation(
                 asset_key=asset,
                 check_name=name,
-                passed=receipt.passed and (blocking or not receipt.findings),
-                metadata=_metadata(receipt),
-                description=receipt.findings[0] if receipt.findings else None,
+                passed=all(receipt.passed for receipt in receipts) and (blocking or not findings),
+                metadata=_summary(receipts) if batch else _metadata(receipts[0]),
+                description=findings[0] if findings else None,
                 severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,
                 blocking=False,
                 partition=key,
@@ -111,6 +139,17 @@ def _text(finding: Finding) -> str:
 def _metadata(receipt: Receipt) -> dict[str, Any]:
     shown = {"findings": receipt.findings[:MAX_SHOWN]} if receipt.findings else {}
     return {**receipt.figures, **shown, "finding_count": len(receipt.findings), "judged_digest": receipt.digest}
+
+
+def _summary(receipts: Sequence[Receipt]) -> dict[str, Any]:
+    """Of many members: how many passed, and the first finding of the first few that have one."""
+    first = {receipt.asset: receipt.findings[0] for receipt in receipts if receipt.findings}
+    return {
+        "members": len(receipts),
+        "passed": sum(receipt.passed for receipt in receipts),
+        **({"findings": dict(islice(first.items(), MAX_SHOWN))} if first else {}),
+        "finding_count": sum(len(receipt.findings) for receipt in receipts),
+    }
 
 
 def _targets(instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Sequence[str]) -> dict[str, Target]:

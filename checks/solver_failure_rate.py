@@ -3,12 +3,11 @@
 from datetime import date, timedelta
 from functools import cache
 
-import dagster as dg
 import polars as pl
 
 from assets.gates import cells_gates
 from assets.keys import stage
-from checks.partitioned import Judge, Judgement, partition_check
+from checks.partitioned import Judge, Judgement, PartitionCheck
 from resources.lake import AssetPath, Lake, Status
 from resources.store import Store
 from sleevegraph.calendar import STEP_DAYS, grid_dates
@@ -16,7 +15,7 @@ from sleevegraph.manifest import SleeveProfile
 from sleevegraph.solver_guardrail import failure_rate
 
 
-def solver_failure_rate_check(sleeve: SleeveProfile) -> dg.AssetChecksDefinition:
+def solver_failure_rate_check(sleeve: SleeveProfile) -> PartitionCheck:
     """Count failed and unavailable cells over the last windows of the manifest."""
     path = stage(sleeve.name, "solver_cells")
     count = sleeve.risk.failure_windows
@@ -45,7 +44,7 @@ def solver_failure_rate_check(sleeve: SleeveProfile) -> dg.AssetChecksDefinition
         days = _window_dates(store.lake, path, date.fromisoformat(key), count)
         return [f"{'/'.join(path)}@{day}" for day in days if str(day) != key]
 
-    return partition_check(
+    return PartitionCheck(
         *cells_gates(sleeve),
         prepare,
         inputs=[stage(sleeve.name, "synthetic_returns")],

@@ -1,17 +1,15 @@
 """Guarantee: every expected cell has a status, and weights that are what a solve promises."""
 
-import dagster as dg
-
 from assets.gates import weights_gates
 from assets.keys import stage
-from checks.partitioned import Judge, Judgement, partition_check
+from checks.partitioned import Judge, Judgement, PartitionCheck
 from resources.store import Store
 from sleevegraph.manifest import SleeveProfile
 from sleevegraph.tournament import expected_cells
 from sleevegraph.weight_sanity import certification, weight_sanity
 
 
-def weight_sanity_check(sleeve: SleeveProfile) -> dg.AssetChecksDefinition:
+def weight_sanity_check(sleeve: SleeveProfile) -> PartitionCheck:
     """Judge every cell of a sleeve's risk weights, and certify or degrade the sleeve."""
     path = stage(sleeve.name, "risk_weights")
 
@@ -26,7 +24,7 @@ def weight_sanity_check(sleeve: SleeveProfile) -> dg.AssetChecksDefinition:
 
         return judge
 
-    return partition_check(
+    return PartitionCheck(
         weights_gates(sleeve)[1],
         prepare,
         inputs=[stage(sleeve.name, "solver_cells")],

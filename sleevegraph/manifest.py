@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sleevegraph.atoms import Direction
 from sleevegraph.bars import KNOWN_QUOTES
+from sleevegraph.calendar import STEP_DAYS
 
 RISK_PROFILES = ("hrp", "min_variance", "max_sharpe", "risk_parity", "equal_weight", "barbell", "market", "benchmark")
 """The eight recipes, in the order in which they are stored and shown."""
@@ -189,18 +190,77 @@ class LedgerRules(Rules):
         return self.slippage + self.commission
 
 
+class SignalRules(Rules):
+    """Scores of a logic's own in place of a rating: what computes them, or where they stand."""
+
+    function: str | None = Field(None, min_length=1)
+    """`package.module:function`, `file.py:function` beside the profile, or an entry point of group `sleevegraph.signals`."""
+    scores: str | None = Field(None, min_length=1)
+    """A Parquet or CSV file of (date, symbol, score), absolute or beside the profile."""
+    parameters: dict[str, int | float | str | bool] = Field(default_factory=dict)
+    """Keyword arguments of the function."""
+    max_age_days: int = Field(STEP_DAYS, ge=1)
+    """Scores of a file that are older than so many days before P are no scores for P."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "SignalRules":
+        given = [key for key in ("function", "scores") if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError(f"expected one of function and scores, found {given or 'neither'}")
+        if self.scores is not None and self.parameters:
+            raise ValueError("parameters: expected none beside scores, whose file has no use for them")
+        return self
+
+
 class SleeveProfile(Rules):
-    """One logic in one direction: one file."""
+    """One logic in one direction: one file, or one of a family's."""
 
     name: Name
-    logic: str = Field(min_length=1)
+    logic: Name
     """Names the atoms; the four rating sleeves use `rating_all` and `rating_ma`."""
-    rating: Literal["recommend_all", "recommend_ma", "recommend_other"]
+    rating: Literal["recommend_all", "recommend_ma", "recommend_other"] | None = None
+    signal: SignalRules | None = None
+    """In place of a rating. Sleeves of one logic share one signal."""
     direction: Direction
     owner: str = "portfolio"
+    quotes: tuple[QuoteAsset, ...] = ()
+    """Only symbols quoted in these; those of the market when empty."""
     selection: SelectionRules = Field(default_factory=SelectionRules)
     risk: RiskRules = Field(default_factory=RiskRules)
     ledger: LedgerRules = Field(default_factory=LedgerRules)
+
+    @model_validator(mode="after")
+    def _one_score(self) -> "SleeveProfile":
+        if (self.rating is None) == (self.signal is None):
+            found = "neither" if self.rating is None else "both"
+            raise ValueError(f"rating: expected either a rating or a signal, found {found}")
+        return self
+
+
+class TradingRules(Rules):
+    """From target weights to a trade list."""
+
+    equity: float = Field(100_000.0, gt=0)
+    """Of the book that the stored trade list is for, in the quote currency."""
+    short_policy: Literal["margin", "perpetual", "drop"] = "margin"
+    """Spot cannot be short: borrow on margin, sell the perpetual, or leave the short out."""
+    participation_warn: Share = 0.01
+    """Of a symbol's median daily quote volume of 30 days; a trade above it is named."""
+    participation_cap: Share = 0.05
+    """A trade is clipped to it."""
+    quantity_step: float = Field(1e-8, gt=0)
+    """Where the exchange's own step is not known."""
+    min_notional: float = Field(5.0, ge=0)
+    """Where the exchange's own is not known."""
+
+    @model_validator(mode="after")
+    def _warns_before_it_clips(self) -> "TradingRules":
+        if self.participation_warn > self.participation_cap:
+            raise ValueError(
+                f"participation_warn: expected at most participation_cap {self.participation_cap:g}, "
+                f"found {self.participation_warn:g}"
+            )
+        return self
 
 
 class MetaProfile(Rules):
@@ -218,6 +278,9 @@ class MetaProfile(Rules):
     concentration_warn: Share = 0.25
     concentration_block: Share = 0.40
     ledger: LedgerRules = Field(default_factory=LedgerRules)
+    parity_exceptions: dict[str, str] = Field(default_factory=dict)
+    """Dotted key of a parameter in which the children may differ, and why."""
+    trading: TradingRules = Field(default_factory=TradingRules)
 
 
 class MarketProfile(Rules):
@@ -230,6 +293,13 @@ class MarketProfile(Rules):
     symbols: SymbolRules = Field(default_factory=SymbolRules)
 
 
+class Family(Rules):
+    """Sleeves that one file expands to."""
+
+    name: Name
+    sleeves: tuple[Name, ...]
+
+
 class Manifest(Rules):
     """Everything that decides: one market, sleeves and metas in dependency order."""
 
@@ -237,3 +307,5 @@ class Manifest(Rules):
     sleeves: tuple[SleeveProfile, ...]
     metas: tuple[MetaProfile, ...]
     """Children before parents."""
+    families: tuple[Family, ...] = ()
+    """Their sleeves are among `sleeves`."""

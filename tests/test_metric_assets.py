@@ -11,9 +11,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assets.metrics import meta_metrics_asset, sleeve_metrics_asset
+from assets.building import grid_assets
+from assets.metrics import meta_metrics_stage, sleeve_metrics_stage
 from checks.benchmark_beta import benchmark_beta_check
 from checks.extreme_metrics import extreme_metrics_check
+from checks.partitioned import partition_checks
 from resources.lake import BARS, AssetPath
 from resources.receipts import State
 from resources.store import Store
@@ -33,14 +35,20 @@ def definitions(benchmark: str = BTC) -> dg.Definitions:
     manifest = small_manifest()
     market = manifest.market.model_copy(update={"benchmark_symbols": (benchmark,)})
     return dg.Definitions(
-        assets=[
-            *(sleeve_metrics_asset(sleeve, market) for sleeve in manifest.sleeves),
-            *(meta_metrics_asset(meta, market) for meta in manifest.metas),
-        ],
-        asset_checks=[
-            *(extreme_metrics_check(path) for path in (*SLEEVES, *METAS)),
-            *(benchmark_beta_check(sleeve) for sleeve in manifest.sleeves),
-        ],
+        assets=grid_assets(
+            [
+                *(sleeve_metrics_stage(sleeve, market) for sleeve in manifest.sleeves),
+                *(meta_metrics_stage(meta, market) for meta in manifest.metas),
+            ],
+            {},
+        ),
+        asset_checks=partition_checks(
+            [
+                *(extreme_metrics_check(path) for path in (*SLEEVES, *METAS)),
+                *(benchmark_beta_check(sleeve) for sleeve in manifest.sleeves),
+            ],
+            {},
+        ),
         jobs=[dg.define_asset_job("rebalance")],
         resources={"store": Store()},
         executor=dg.in_process_executor,
