@@ -1,11 +1,8 @@
 """Request weight against servers with clocks of their own, in simulated time."""
 
-import math
-from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from heapq import heappop, heappush
 
 import pytest
 from hypothesis import given, settings
@@ -13,149 +10,121 @@ from hypothesis import strategies as st
 
 from sleevegraph.errors import ArchiveError, ConfigurationError
 from sleevegraph.market_data.backoff import backoff_delay, retry_after
-from sleevegraph.market_data.request_weight import WeightWindow, parse_rate_limits
+from sleevegraph.market_data.request_weight import Entry, RateLimit, parse_rate_limits, wait
+from tests.traffic import Request, Traffic, counted, largest, traffics
 
 
-class FreedWhenSent(WeightWindow):
+class InMemory:
+    """The account as it is meant: a list that nobody loses."""
+
+    def __init__(self, limit: RateLimit) -> None:
+        self.limit = limit
+        self.entries: dict[int, Entry] = {}
+        self.tickets = 0
+
+    def begin(self, process: int, weight: int, longest: float, now: float) -> tuple[int, float]:
+        del process
+        self.entries = {at: entry for at, entry in self.entries.items() if entry.ended + self.limit.seconds > now}
+        held = sorted(self.entries.values())
+        delay = wait(weight, sum(entry.weight for entry in held), held, self.limit, now)
+        if delay:
+            return 0, delay
+        self.tickets += 1
+        self.entries[self.tickets] = Entry(now + longest, weight)
+        return self.tickets, 0.0
+
+    def end(self, process: int, ticket: int, now: float) -> None:
+        del process
+        if ticket in self.entries:  # or it took so long that it is free already
+            self.entries[ticket] = Entry(now, self.entries[ticket].weight)
+
+    def kill(self, process: int) -> None:
+        pass
+
+    def boot(self, now: float) -> None:
+        raise NotImplementedError
+
+
+class FreedWhenSent(InMemory):
     """The usual mistake: weight is free again `seconds` after its request was sent."""
 
-    def begin(self, weight: int, now: float) -> int:
-        ticket = super().begin(weight, now)
-        super().end(ticket, now)
-        return ticket
+    def begin(self, process: int, weight: int, longest: float, now: float) -> tuple[int, float]:
+        del longest
+        return super().begin(process, weight, 0.0, now)
 
-    def end(self, ticket: int, now: float) -> None:
+    def end(self, process: int, ticket: int, now: float) -> None:
         pass
 
 
-@dataclass(frozen=True)
-class Traffic:
-    """Requests in order: weight, and seconds from sending to the server's count and from there to the answer."""
+class OfOneProcess(InMemory):
+    """Another one: who is killed has forgotten everything when it is started again."""
 
-    limit: int
-    seconds: float
-    clock: float
-    tasks: int
-    requests: list[tuple[int, float, float]]
+    def kill(self, process: int) -> None:
+        del process
+        self.entries.clear()
 
 
-@st.composite
-def traffics(draw: st.DrawFn) -> Traffic:
-    limit = draw(st.integers(1, 60))
-    seconds = draw(st.floats(0.5, 120))
-    latency = st.floats(0, 2 * seconds) | st.floats(0, seconds / 100)
-    request = st.tuples(st.integers(1, limit), latency, latency)
-    return Traffic(
-        limit=limit,
-        seconds=seconds,
-        clock=draw(st.floats(0, 1000)),
-        tasks=draw(st.integers(1, 8)),
-        requests=draw(st.lists(request, min_size=2, max_size=60)),
-    )
-
-
-def counted(window: WeightWindow, traffic: Traffic) -> list[tuple[float, int]]:
-    """When the server counts which weight: `tasks` tasks, each of which sends the next request as soon as it may."""
-    tasks = [(traffic.clock, number) for number in range(traffic.tasks)]
-    answers: list[tuple[float, int]] = []
-    counts = []
-    for weight, there, back in traffic.requests:
-        now, number = heappop(tasks)
-        while True:
-            while answers and answers[0][0] <= now:
-                window.end(answers[0][1], heappop(answers)[0])
-            delay = window.wait(weight, now)
-            if delay == 0:
-                break
-            now = min(now + delay, answers[0][0]) if answers else now + delay
-        heappush(answers, (now + there + back, window.begin(weight, now)))
-        heappush(tasks, (now + there + back, number))
-        tasks = [(max(at, now), other) for at, other in tasks]  # requests are sent in the order of the list
-        counts.append((now + there, weight))
-    return sorted(counts)
-
-
-def largest_sliding(counts: list[tuple[float, int]], seconds: float) -> int:
-    held: deque[tuple[float, int]] = deque()
-    largest = 0
-    for at, weight in counts:
-        held.append((at, weight))
-        while at - held[0][0] >= seconds:
-            held.popleft()
-        largest = max(largest, sum(share for _, share in held))
-    return largest
-
-
-def largest_fixed(counts: list[tuple[float, int]], seconds: float, offset: float) -> int:
-    windows: dict[int, int] = {}
-    for at, weight in counts:
-        window = math.floor((at - offset) / seconds)
-        windows[window] = windows.get(window, 0) + weight
-    return max(windows.values())
+def most(traffic: Traffic, account: InMemory, offsets: Iterable[float] = (0,)) -> int:
+    """The most in any window, one part in 10^9 shorter than they are: sums of floats are no part of the proof."""
+    counts = counted(account, traffic)
+    assert len(counts) == len(traffic.requests)
+    return largest(counts, traffic.limit.seconds * (1 - 1e-9), list(offsets))
 
 
 @settings(max_examples=300, deadline=None)
-@given(traffics(), st.floats(0, 120))
+@given(traffics(processes=4), st.floats(0, 120))
 def test_no_window_of_a_server_ever_holds_more_than_the_limit(traffic: Traffic, offset: float) -> None:
-    counts = counted(WeightWindow(traffic.limit, traffic.seconds), traffic)
-    assert len(counts) == len(traffic.requests)
-    # A window one part in 10^9 shorter: sums of floats are no part of the proof.
-    assert largest_sliding(counts, traffic.seconds * (1 - 1e-9)) <= traffic.limit
-    # Two counts a whole window apart may fall into one fixed window only by rounding of the division.
-    assert largest_fixed([(at, w) for at, w in counts], traffic.seconds * (1 - 1e-9), offset) <= traffic.limit
+    assert most(traffic, InMemory(traffic.limit), [offset]) <= traffic.limit.weight
+
+
+MINUTE_OF_10 = RateLimit(10, 60)
 
 
 def test_the_same_simulation_catches_weight_that_is_freed_by_the_time_of_sending() -> None:
     # The first takes 50 s to arrive, the second, sent when the first is held to be free, none.
-    traffic = Traffic(limit=10, seconds=60, clock=0, tasks=2, requests=[(10, 50.0, 1.0), (10, 0.0, 1.0)])
-    wrong = counted(FreedWhenSent(10, 60), traffic)
-    assert largest_sliding(wrong, 60) == 20
-    assert largest_fixed(wrong, 60, offset=30) == 20
-    right = counted(WeightWindow(10, 60), traffic)
-    assert largest_sliding(right, 60) == 10
+    traffic = Traffic(MINUTE_OF_10, clock=0, tasks=2, requests=[Request(10, 50.0, 51.0), Request(10, 0.0, 1.0)])
+    wrong = counted(FreedWhenSent(MINUTE_OF_10), traffic)
+    assert largest(wrong, 60, [30]) == 20
+    assert most(traffic, InMemory(MINUTE_OF_10)) == 10
 
 
-@pytest.mark.parametrize(("limit", "weight", "tasks"), [(6000, 2, 8), (1200, 20, 2), (7, 1, 3)])
+def test_the_same_simulation_catches_a_process_that_forgets_when_it_is_killed() -> None:
+    requests = [Request(10, 50.0, 0.0, killed=True), Request(10, 1.0, 1.0)]
+    traffic = Traffic(MINUTE_OF_10, clock=0, tasks=1, requests=requests)
+    assert most(traffic, OfOneProcess(MINUTE_OF_10)) == 20
+    assert most(traffic, InMemory(MINUTE_OF_10)) == 10
+
+
+@pytest.mark.parametrize(("limit", "weight", "tasks"), [(600, 2, 8), (1200, 20, 2), (7, 1, 3)])
 def test_a_quick_server_is_used_for_at_least_80_per_cent_of_its_limit(limit: int, weight: int, tasks: int) -> None:
-    requests = [(weight, 0.05, 0.05)] * (4 * limit // weight)
-    counts = counted(WeightWindow(limit, 60), Traffic(limit, 60, 0, tasks, requests))
+    requests = [Request(weight, 0.05, 0.1)] * (4 * limit // weight)
+    allowed = RateLimit(limit, 60)
+    counts = counted(InMemory(allowed), Traffic(allowed, 0, tasks, requests))
     three_windows = sum(share for at, share in counts if at < 180)
     assert three_windows >= 0.8 * 3 * limit
 
 
+def after(weight: int, now: float, *entries: tuple[float, int]) -> float:
+    """Seconds to wait, of 10 in 60 s, after requests of which these ends and weights are known."""
+    return wait(weight, sum(share for _, share in entries), [Entry(*entry) for entry in entries], MINUTE_OF_10, now)
+
+
 def test_a_wait_ends_when_it_says() -> None:
-    window = WeightWindow(10, 60)
-    window.end(window.begin(6, 0.1), 0.3)
-    window.end(window.begin(4, 0.4), 0.7)
-    assert window.wait(6, 1.0) == pytest.approx(59.3)
-    assert window.wait(7, 1.0) == pytest.approx(59.7)
-    assert window.wait(6, 1.0 + window.wait(6, 1.0)) == 0
+    assert after(6, 1.0, (0.3, 6), (0.7, 4)) == pytest.approx(59.3)
+    assert after(7, 1.0, (0.3, 6), (0.7, 4)) == pytest.approx(59.7)
+    assert after(6, 1.0 + after(6, 1.0, (0.3, 6), (0.7, 4)), (0.7, 4)) == 0
 
 
-def test_a_request_under_way_occupies_its_weight_for_as_long_as_it_takes() -> None:
-    window = WeightWindow(10, 60)
-    ticket = window.begin(10, 0)
-    assert window.wait(1, 500) == pytest.approx(60)
-    window.end(ticket, 500)
-    assert window.wait(1, 530) == pytest.approx(30)
-
-
-def test_weight_that_somebody_else_uses_is_left_to_them_and_counted_once() -> None:
-    window = WeightWindow(100, 60)
-    window.end(window.begin(10, 0), 1)
-    window.seen(95, 1)
-    window.seen(95, 2)
-    assert window.wait(5, 2) == 0
-    assert window.wait(6, 2) == pytest.approx(59)
-    window.seen(3, 3)
-    assert window.wait(5, 3) == 0
+def test_a_request_under_way_may_end_at_once_and_is_asked_after_again_then() -> None:
+    assert after(1, 500.0, (700.0, 10)) == pytest.approx(60)
+    assert after(1, 530.0, (500.0, 10)) == pytest.approx(30)
 
 
 def test_a_request_that_can_never_be_sent_is_refused_in_one_line() -> None:
     with pytest.raises(
         ConfigurationError, match=r"limit of 10 weight in 60 s, found one of weight 20; ask another"
     ) as e:
-        WeightWindow(10, 60).wait(20, 0)
+        after(20, 0)
     assert "\n" not in str(e.value)
 
 

@@ -16,8 +16,10 @@ from polars.testing import assert_frame_equal
 from resources.binance.rest import Rest, RestRows
 from resources.binance.settings import BinanceSettings
 from resources.binance.transport import Transport
+from resources.binance.weight_ledger import WeightLedger
 from sleevegraph.errors import ArchiveError, ConfigurationError, TransferError
 from sleevegraph.market_data.datasets import DATASETS
+from sleevegraph.market_data.request_weight import RateLimit
 from tests.replica.handle import QUICK, Replica
 from tests.replica.markets import SMALL_NOW, SMALL_SYMBOLS, build_small, small_market
 from tests.scripted_host import answer, in_turn, scripted_host
@@ -48,7 +50,7 @@ def asked(
 ) -> Result:
     async def ask() -> Result:
         async with Transport(settings) as transport:
-            return await job(Rest(transport, settings, *foreign))
+            return await job(Rest(transport, settings, WeightLedger(None), *foreign))
 
     return asyncio.run(ask())
 
@@ -124,7 +126,7 @@ def scripted_klines(reply: bytes) -> RestRows | TransferError | ArchiveError | N
             settings = replace(QUICK, api_urls=(host.url,), attempts=2)
             async with Transport(settings) as transport:
                 try:
-                    return await Rest(transport, settings).klines(DAILY, "BTCUSDT", START, END)
+                    return await Rest(transport, settings, WeightLedger(None)).klines(DAILY, "BTCUSDT", START, END)
                 except (TransferError, ArchiveError) as error:
                     return error
 
@@ -273,7 +275,7 @@ def test_a_host_never_counts_more_weight_than_its_limit(replica: Replica, limit:
 def test_without_the_accounting_the_same_requests_break_the_limit(replica: Replica) -> None:
     async def ask(rest: Rest) -> list[RestRows | None]:
         await rest.exchange_info()
-        rest._hosts[0].window.limit = 10**9
+        rest._hosts[0]._ledger.set_limit(rest.host, RateLimit(10**9, 60.0))
         return await _all_symbols(rest)
 
     replica.limits(20, "MINUTE", 1)
@@ -291,8 +293,10 @@ def test_weight_that_somebody_else_uses_at_the_same_address_is_seen(replica: Rep
             for _ in range(10):
                 await other.get(f"{replica.api_urls[0]}/api/v3/klines?symbol=BTCUSDT&interval=1d&limit=1")
         await rest.server_time()
-        window, now = rest._hosts[0].window, asyncio.get_running_loop().time()
-        return window.wait(19, now), window.wait(20, now)
+        ledger = rest._hosts[0]._ledger
+        ticket, free = ledger.begin(rest.host, 19, 0.0)
+        ledger.end(rest.host, ticket, {})
+        return free, ledger.begin(rest.host, 1, 0.0)[1]
 
     free, taken = asked(replica.settings(), ask)  # 20 of exchangeInfo, 20 of the other, 1 of the clock
     assert free == 0

@@ -10,16 +10,15 @@ from typing import Any, Final
 import httpx
 
 from resources.binance.transport import Answer, Transport, UnreachableError
+from resources.binance.weight_ledger import WeightLedger
 from sleevegraph.errors import ArchiveError, TransferError
-from sleevegraph.market_data.request_weight import WeightWindow, parse_rate_limits
+from sleevegraph.market_data.request_weight import parse_rate_limits
 
 EXCHANGE_INFO_WEIGHT: Final = 20
 TIME_WEIGHT: Final = 1
-_UNTIL_IT_SAYS: Final = (1200, 60.0)
-"""Weight and seconds before exchangeInfo was read: the smallest limit that any of Binance's hosts ever had."""
 _CLOCK_AGE: Final = 60.0
 _USED: Final = re.compile(r"x-mbx-used-weight-(\d+)([smhd])")
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _RESTRICTED: Final = "restricted location"
 _MAX_INFO_BYTES: Final = 128 * 2**20
 _MAX_ANSWER_BYTES: Final = 4 * 2**20
@@ -32,11 +31,11 @@ class RestrictedError(TransferError):
 class ApiHost:
     """Answers of one host; `name` is what is recorded as their origin."""
 
-    def __init__(self, url: str, transport: Transport) -> None:
+    def __init__(self, url: str, transport: Transport, ledger: WeightLedger) -> None:
         self.url = url
         self.name = httpx.URL(url).netloc.decode()
-        self.window = WeightWindow(*_UNTIL_IT_SAYS)
         self._transport = transport
+        self._ledger = ledger
         self._info: dict[str, Any] | None = None
         self._clock: tuple[int, float] | None = None
         self._asking = asyncio.Lock()
@@ -47,7 +46,7 @@ class ApiHost:
         async with self._asking:
             if self._info is None:
                 info = await self._transport.insist(lambda _: self._exchange_info())
-                self.window.limit, self.window.seconds = parse_rate_limits(info)
+                self._ledger.set_limit(self.name, parse_rate_limits(info))
                 self._info = info
         return self._info
 
@@ -75,7 +74,10 @@ class ApiHost:
 
     async def _served(self, path: str, params: Mapping[str, str | int], weight: int, limit_bytes: int) -> Answer:
         answer = await self._transport.get(
-            self.url + path, params=params, limit_bytes=limit_bytes, meter=_WeightMeter(self.window, weight)
+            self.url + path,
+            params=params,
+            limit_bytes=limit_bytes,
+            meter=_WeightMeter(self._ledger, self.name, weight, self._transport.longest),
         )
         refused = answer.status in (httpx.codes.BAD_REQUEST, httpx.codes.FORBIDDEN)
         if answer.status == httpx.codes.UNAVAILABLE_FOR_LEGAL_REASONS or (
@@ -89,7 +91,12 @@ class ApiHost:
         info = parsed(answer)
         if not isinstance(info, dict):
             raise ArchiveError(f"{answer.url}: expected an object, found {str(info)[:60]}; ask again")
-        parse_rate_limits(info)
+        limit = parse_rate_limits(info)
+        if limit.weight < EXCHANGE_INFO_WEIGHT:  # it is kept, and nobody could ever ask for another one
+            raise ArchiveError(
+                f"{answer.url}: expected a limit of at least {EXCHANGE_INFO_WEIGHT} weight, which the question itself "
+                f"has, found {limit.weight}; ask again"
+            )
         return info
 
     async def _time(self) -> int:
@@ -104,22 +111,26 @@ class ApiHost:
 class _WeightMeter:
     """Accounts for every attempt of one request."""
 
-    def __init__(self, window: WeightWindow, weight: int) -> None:
-        self._window = window
+    def __init__(self, ledger: WeightLedger, host: str, weight: int, longest: float) -> None:
+        self._ledger = ledger
+        self._host = host
         self._weight = weight
+        self._longest = longest
 
     async def begin(self) -> int:
-        while (delay := self._window.wait(self._weight, time.monotonic())) > 0:  # noqa: ASYNC110 - time is the event
+        while True:
+            ticket, delay = self._ledger.begin(self._host, self._weight, self._longest)
+            if not delay:
+                return ticket
             await asyncio.sleep(delay)
-        return self._window.begin(self._weight, time.monotonic())
 
     def end(self, ticket: int, headers: httpx.Headers | None) -> None:
-        now = time.monotonic()
-        self._window.end(ticket, now)
+        used = {}
         for name, value in headers.items() if headers else ():
             match = _USED.fullmatch(name)
-            if match and value.isdecimal() and int(match[1]) * _SECONDS[match[2]] == self._window.seconds:
-                self._window.seen(int(value), now)
+            if match and value.isdecimal():
+                used[int(match[1]) * _SECONDS[match[2]]] = int(value)
+        self._ledger.end(self._host, ticket, used)
 
 
 def parsed(answer: Answer) -> object:

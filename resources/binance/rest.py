@@ -13,6 +13,7 @@ import polars as pl
 from resources.binance.api_host import ApiHost, RestrictedError, parsed
 from resources.binance.settings import BinanceSettings
 from resources.binance.transport import Answer, Transport, UnreachableError
+from resources.binance.weight_ledger import WeightLedger
 from sleevegraph.errors import ArchiveError, ConfigurationError, TransferError
 from sleevegraph.market_data.datasets import Dataset
 from sleevegraph.market_data.hosts import is_foreign
@@ -46,10 +47,14 @@ class Rest:
     """
 
     def __init__(
-        self, transport: Transport, settings: BinanceSettings, foreign: Callable[[str], bool] = is_foreign
+        self,
+        transport: Transport,
+        settings: BinanceSettings,
+        ledger: WeightLedger,
+        foreign: Callable[[str], bool] = is_foreign,
     ) -> None:
         self._transport = transport
-        self._hosts = [ApiHost(url, transport) for url in settings.api_urls]
+        self._hosts = [ApiHost(url, transport, ledger) for url in settings.api_urls]
         self._foreign = foreign
         self._at = 0
 

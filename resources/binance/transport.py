@@ -62,6 +62,8 @@ class Transport:
 
     def __init__(self, settings: BinanceSettings) -> None:
         self.settings = settings
+        self.longest = (_WHOLE_ANSWER + 1) * settings.timeout_seconds
+        """Seconds from its ticket on after which an attempt has ended: one timeout more, for a machine that is busy."""
         self._pauses = HostPauses(settings.patience_seconds)
         trusted = httpx.create_ssl_context()
         self._clients = [
@@ -138,23 +140,33 @@ class Transport:
         """Send once it is this request's turn: nothing waits where a pause of its host would not reach it."""
         while True:
             await self._pauses.over(request.url)
-            ticket = await meter.begin() if meter else 0
-            headers = None
             client = await self._idle.get()
             try:
-                if self._pauses.remaining(request.url) > 0:
-                    continue
-                async with asyncio.timeout(_WHOLE_ANSWER * self.settings.timeout_seconds):
-                    response = await client.send(request, stream=True)
-                    try:
-                        headers = response.headers
-                        return await _read(response, limit_bytes)
-                    finally:
-                        await response.aclose()
+                answer = await self._send(client, request, limit_bytes, meter)
             finally:
                 self._idle.put_nowait(client)
-                if meter:
-                    meter.end(ticket, headers)
+            if answer is not None:
+                return answer
+
+    async def _send(
+        self, client: httpx.AsyncClient, request: httpx.Request, limit_bytes: int, meter: Meter | None
+    ) -> Answer | None:
+        """The answer; None where a pause of the host began before the request could be sent."""
+        ticket = await meter.begin() if meter else 0  # the last to be waited for: its time runs from now on
+        headers = None
+        try:
+            if self._pauses.remaining(request.url) > 0:
+                return None
+            async with asyncio.timeout(_WHOLE_ANSWER * self.settings.timeout_seconds):
+                response = await client.send(request, stream=True)
+                try:
+                    headers = response.headers
+                    return await _read(response, limit_bytes)
+                finally:
+                    await response.aclose()
+        finally:
+            if meter:
+                meter.end(ticket, headers)
 
 
 async def _read(response: httpx.Response, limit_bytes: int) -> Answer:
