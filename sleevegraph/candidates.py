@@ -1,4 +1,4 @@
-"""Section 4: eligible symbols whose rating points the sleeve's way, the strongest first."""
+"""Section 4: eligible symbols whose rating, or score of a signal, points the sleeve's way, the strongest first."""
 
 import polars as pl
 
@@ -20,7 +20,8 @@ SCHEMA = pl.Schema(
 def candidates(universe: pl.DataFrame, ratings: pl.DataFrame, sleeve: SleeveProfile) -> pl.DataFrame:
     """Rank the eligible symbols by the sleeve's rating and keep the first `limit`.
 
-    A LONG sleeve takes ratings above zero, highest first; a SHORT sleeve those below zero, lowest first.
+    A LONG sleeve takes ratings above zero, highest first; a SHORT sleeve those below zero, lowest first. A sleeve with
+    quotes of its own takes symbols quoted in these only.
     Ties go to the larger median quote volume, then to the symbol.
 
     Parameters
@@ -28,23 +29,24 @@ def candidates(universe: pl.DataFrame, ratings: pl.DataFrame, sleeve: SleeveProf
     universe
         What `sleevegraph.universe.universe` returned for P.
     ratings
-        [symbol, recommend_all, recommend_ma, recommend_other] at P; null or NaN is unknown.
+        [symbol, rating] at P, a technical rating or a signal's score; null or NaN is unknown.
     sleeve
-        Says which rating, which direction and how many.
+        Says which direction, which quotes and how many.
 
     Returns
     -------
     pl.DataFrame
         [symbol, rating, median_quote_volume, rank, kept, reason], one row per eligible symbol in order of
-        rank (null where the rating is unknown or points the other way), then of symbol. `reason` is kept,
-        beyond_limit, rating_wrong_sign or rating_unknown.
+        rank (null where the rating is unknown or points the other way, or the quote is another), then of symbol.
+        `reason` is kept, beyond_limit, rating_wrong_sign, rating_unknown or other_quote.
     """
     rating = pl.col("rating")
-    favourable = (sign_of(sleeve.direction) * rating > 0).fill_null(value=False)
-    known = ratings.select("symbol", rating=pl.col(sleeve.rating).fill_nan(None))
+    quoted = pl.col("quote").is_in(list(sleeve.quotes)) if sleeve.quotes else pl.lit(value=True)
+    favourable = (quoted & (sign_of(sleeve.direction) * rating > 0)).fill_null(value=False)
+    known = ratings.select("symbol", rating.fill_nan(None))
     ordered = (
         universe.filter("eligible")
-        .select("symbol", "median_quote_volume")
+        .select("symbol", "quote", "median_quote_volume")
         .join(known, on="symbol", how="left", validate="1:1")
         .with_columns(favourable=favourable, strength=sign_of(sleeve.direction) * rating)
         .sort(
@@ -56,7 +58,9 @@ def candidates(universe: pl.DataFrame, ratings: pl.DataFrame, sleeve: SleeveProf
         )
     )
     reason = (
-        pl.when(rating.is_null())
+        pl.when(~quoted)
+        .then(pl.lit("other_quote"))
+        .when(rating.is_null())
         .then(pl.lit("rating_unknown"))
         .when(pl.col("rank").is_null())
         .then(pl.lit("rating_wrong_sign"))

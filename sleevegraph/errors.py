@@ -25,6 +25,10 @@ class MissingFeatureError(SleevegraphError):
     """A selection feature that a rule needs and the data does not give."""
 
 
+class SignalError(SleevegraphError):
+    """Scores of a logic's own signal that are none, or cannot be had."""
+
+
 class IdentityError(SleevegraphError):
     """An accounting identity that does not hold."""
 

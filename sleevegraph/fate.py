@@ -62,7 +62,7 @@ def candidate_drop(row: Row, sleeve: SleeveProfile) -> str:
     if row["kept"]:
         return ""
     if row["reason"] == "rating_wrong_sign":
-        return f"rating_wrong_sign ({sleeve.rating} {signed(row['rating'])} does not point {sleeve.direction})"
+        return f"rating_wrong_sign ({sleeve.scored_by} {signed(row['rating'])} does not point {sleeve.direction})"
     if row["reason"] == "beyond_limit":
         return f"beyond_limit (rank {row['rank']} > {sleeve.selection.limit})"
     return str(row["reason"])

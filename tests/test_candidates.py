@@ -14,9 +14,11 @@ from tests.markets import recorded_bars, recorded_panel
 from tests.shared import needs_shared
 
 
-def sleeve(direction: Direction = "LONG", rating: str = "recommend_all", limit: int = 100) -> SleeveProfile:
+def sleeve(direction: Direction = "LONG", limit: int = 100, quotes: tuple[str, ...] = ()) -> SleeveProfile:
     rules = SelectionRules(limit=limit)
-    return SleeveProfile(name="some", logic="rating", rating=rating, direction=direction, selection=rules)
+    return SleeveProfile(
+        name="some", logic="rating", rating="recommend_all", direction=direction, quotes=quotes, selection=rules
+    )
 
 
 def listed(volumes: Mapping[str, float], ineligible: Collection[str] = ()) -> pl.DataFrame:
@@ -24,16 +26,14 @@ def listed(volumes: Mapping[str, float], ineligible: Collection[str] = ()) -> pl
         {
             "symbol": list(volumes),
             "eligible": [s not in ineligible for s in volumes],
+            "quote": ["USDC" if s in "BD" else "USDT" for s in volumes],
             "median_quote_volume": [float(v) for v in volumes.values()],
         }
     )
 
 
 def rated(values: Mapping[str, float | None]) -> pl.DataFrame:
-    schema = {"symbol": pl.String, "rating": pl.Float64}
-    frame = pl.DataFrame(list(values.items()), schema=schema, orient="row")
-    other = -pl.col("rating")
-    return frame.select("symbol", recommend_all="rating", recommend_ma=other, recommend_other=other)
+    return pl.DataFrame(list(values.items()), schema={"symbol": pl.String, "rating": pl.Float64}, orient="row")
 
 
 def reasons(table: pl.DataFrame) -> dict[str, str]:
@@ -62,9 +62,16 @@ def test_a_short_sleeve_takes_negative_ratings_most_bearish_first() -> None:
     assert found.filter("kept").select("symbol", "rank", "rating").rows() == [("D", 1, -0.7), ("C", 2, -0.1)]
 
 
-def test_the_profile_names_the_rating() -> None:
-    found = candidates(listed(VOLUMES), rated(RATINGS), sleeve(rating="recommend_ma"))
-    assert found.filter("kept")["symbol"].to_list() == ["D", "C"]
+@pytest.mark.parametrize(("direction", "kept"), [("LONG", {"A"}), ("SHORT", {"C"})])
+def test_a_sleeve_with_quotes_takes_no_symbol_of_another_quote(direction: Direction, kept: set[str]) -> None:
+    found = candidates(listed(VOLUMES), rated(RATINGS), sleeve(direction, quotes=("USDT", "EUR")))
+    assert set(found.filter("kept")["symbol"]) == kept
+    assert found.filter(reason="other_quote").select("symbol", "rating", "rank").rows() == [
+        ("B", 0.9, None),
+        ("D", -0.7, None),
+    ]
+    both = candidates(listed(VOLUMES), rated(RATINGS), sleeve(direction, quotes=("USDC", "USDT")))
+    assert both.equals(candidates(listed(VOLUMES), rated(RATINGS), sleeve(direction)))
 
 
 @pytest.mark.parametrize("direction", ["LONG", "SHORT"])
@@ -104,7 +111,8 @@ def test_recorded_long_and_short_candidates_are_disjoint_and_ordered() -> None:
     known, at = recorded_panel(), recorded_panel().dates[700].astype(object)
     verdict = universe(known.before(at), at, UniverseRules())
     bars = recorded_bars().filter(pl.col("date") < at)
-    ratings = technical_ratings(bars).filter(pl.col("date") == at - timedelta(days=1))
+    newest = technical_ratings(bars).filter(pl.col("date") == at - timedelta(days=1))
+    ratings = newest.select("symbol", rating="recommend_all")
     long, short = (candidates(verdict, ratings, sleeve(d)).filter("kept") for d in ("LONG", "SHORT"))
     assert not set(long["symbol"]) & set(short["symbol"])
     for table, sign in ((long, 1.0), (short, -1.0)):

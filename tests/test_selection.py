@@ -289,7 +289,8 @@ def recorded_selection(
 ) -> Selection:
     known = (panel or recorded_panel()).before(at)
     rated = recorded_ratings() if ratings is None else ratings
-    yesterday = rated.filter(pl.col("date") == at - timedelta(days=1))
+    newest = rated.filter(pl.col("date") == at - timedelta(days=1))
+    yesterday = newest.select("symbol", rating=profile.rating)
     return select_winners(known, candidates(universe(known, at, RULES), yesterday, profile), profile, (BTC,))
 
 

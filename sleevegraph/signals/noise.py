@@ -1,0 +1,62 @@
+"""Futures that never were: nonsense from P on, to find out who looks at it."""
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+
+from sleevegraph.bars import KEY, PRICES
+
+DAYS = 90
+"""Of noise after P, or as many as there are bars before it."""
+NOBODY = "NOISEUSED"
+"""Base of a symbol that is listed in the noise only."""
+
+_AMOUNTS = ("volume", "quote_volume")
+_SEED = 20200101
+
+
+def futures(bars: pl.DataFrame, at: date) -> Mapping[str, pl.DataFrame]:
+    """By name of the draw: the bars before `at` as they are, and noise on the days from `at` on, sorted as bars are.
+
+    Prices and volumes times random factors, the last days backwards, and prices a million times higher and lower in
+    turns. In each of them a symbol is listed that has no bar before `at`.
+    """
+    known = bars.filter(pl.col("date") < at)
+    last = known["date"].max()
+    if not isinstance(last, date):
+        return {}
+    days = pl.col("date") - pl.lit(last)
+    recent = known.filter(days > timedelta(days=-DAYS))
+    onwards = recent.with_columns(date=pl.lit(at) + days + timedelta(days=DAYS - 1)).filter(pl.col("date") >= at)
+    backwards = recent.with_columns(date=pl.lit(at) - days)
+    factor = pl.Series(np.exp(np.random.default_rng(_SEED).uniform(-3.0, 3.0, onwards.height)))
+    turns = pl.when(pl.col("date").dt.ordinal_day() % 2 == 0).then(1e6).otherwise(1e-6)
+    draws = {
+        "scaled": onwards.with_columns(pl.col(*PRICES, *_AMOUNTS) * factor),
+        "reversed": backwards,
+        "extreme": onwards.with_columns(pl.col(*PRICES) * turns, pl.col(*_AMOUNTS) / turns),
+    }
+    return {name: pl.concat([known, _listing(noise)]).sort(KEY) for name, noise in draws.items()}
+
+
+def _listing(noise: pl.DataFrame) -> pl.DataFrame:
+    """The noise, and its first symbol a second time under the name of nobody."""
+    first = noise.filter(pl.col("symbol") == pl.col("symbol").min())
+    name = pl.col("symbol").str.split(":").list.first() + f":{NOBODY}" + pl.col("quote")
+    return pl.concat([noise, first.with_columns(symbol=name, base=pl.lit(NOBODY))])
+
+
+def scores_to_come(table: pl.DataFrame, at: date) -> pl.DataFrame:
+    """Rows of a scores file: those before `at` as they are, and random ones on some days from `at` on."""
+    known = table.filter(pl.col("date") < at)
+    symbols = known["symbol"].unique().sort()
+    rng = np.random.default_rng(_SEED)
+    days = [at + timedelta(days=after) for after in (0, 1, DAYS)]
+    noise = [
+        pl.DataFrame({"date": [day] * len(symbols), "symbol": symbols, "score": rng.normal(size=len(symbols)) * 1e3})
+        for day in days
+    ]
+    late = pl.concat(noise).with_row_index("row").select(table.columns).cast(table.schema)
+    return pl.concat([known, late]).sort("row", maintain_order=True)
