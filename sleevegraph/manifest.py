@@ -236,6 +236,11 @@ class SleeveProfile(Rules):
             raise ValueError(f"rating: expected either a rating or a signal, found {found}")
         return self
 
+    @property
+    def scored_by(self) -> str:
+        """What says who speaks for or against a symbol, in words."""
+        return self.rating or f"signal {self.logic}"
+
 
 class TradingRules(Rules):
     """From target weights to a trade list."""

@@ -1,11 +1,12 @@
+import re
 import shutil
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from profiles.files import ProfilesError
 from profiles.load import PROFILES, load_manifest
-from sleevegraph.errors import ConfigurationError
 from sleevegraph.manifest import DEFAULT_FEATURE_WEIGHTS
 from tests.markets import RECORDED_NOT_CRYPTO
 from tests.shared import SHARED, needs_shared
@@ -23,11 +24,19 @@ def folder(tmp_path: Path) -> Path:
 
 
 def refused(folder: Path) -> str:
-    with pytest.raises(ConfigurationError) as error:
+    """The one line of the refusal without the folder and the line; the line has the key, or the table it belongs to."""
+    with pytest.raises(ProfilesError) as error:
         load_manifest(folder)
     assert "\n" not in str(error.value)
     assert str(error.value).startswith(str(folder))
-    return str(error.value).removeprefix(f"{folder}/")
+    found = str(error.value).removeprefix(f"{folder}/")
+    located = re.match(r"(?P<file>[^:]+):(?P<line>\d+): (?P<key>[a-z_.0-9]+): ", found)
+    if located is None:
+        return re.sub(r"^([^:]+):\d+: ", r"\1: ", found)
+    line = (folder / located["file"]).read_text().splitlines()[int(located["line"]) - 1]
+    words = [word for word in located["key"].split(".") if not word.isdigit()]
+    assert "expected a value, found none" in found or set(words) & set(re.findall(r"\w+", line)), (line, found)
+    return found.replace(f":{located['line']}: ", ": ", 1)
 
 
 def replace(file: Path, old: str, new: str) -> None:
@@ -205,7 +214,7 @@ def test_further_errors_are_counted(folder: Path) -> None:
 )
 def test_a_meta_tree_that_cannot_stand_is_named_with_its_file(folder: Path, file: str, text: str, message: str) -> None:
     (folder / "metas" / f"{file}.toml").write_text(text)
-    assert refused(folder).startswith(f"metas/{file}.toml: meta {file}: {message}")
+    assert refused(folder).startswith(f"metas/{file}.toml: {message}")
 
 
 def test_a_meta_tree_may_be_four_deep_and_no_deeper(folder: Path) -> None:
@@ -213,7 +222,7 @@ def test_a_meta_tree_may_be_four_deep_and_no_deeper(folder: Path) -> None:
     (folder / "metas" / "meta_h.toml").write_text(meta("meta_h", "meta_g", LONG))
     assert [m.name for m in load_manifest(folder).metas][-2:] == ["meta_g", "meta_h"]
     (folder / "metas" / "meta_i.toml").write_text(meta("meta_i", "meta_h", LONG))
-    assert refused(folder).startswith("metas/meta_i.toml: meta meta_i: children: expected at most 4 metas")
+    assert refused(folder).startswith("metas/meta_i.toml: children: expected at most 4 metas")
 
 
 @pytest.mark.parametrize(
@@ -234,7 +243,8 @@ def test_a_defect_in_a_meta_file_is_named(folder: Path, text: str, message: str)
 
 def test_a_name_is_a_sleeve_or_a_meta_but_not_both(folder: Path) -> None:
     (folder / "metas" / f"{LONG}.toml").write_text(meta(LONG, "meta_benchmark", "meta_ma_benchmark"))
-    assert refused(folder) == f"metas/{LONG}.toml: name: expected a name that no sleeve has, found '{LONG}'"
+    message = f"name: expected a name that nothing else has, found '{LONG}' of sleeves/{LONG}.toml, too"
+    assert refused(folder) == f"metas/{LONG}.toml: {message}"
 
 
 def test_a_missing_market_file_is_named(folder: Path) -> None:
@@ -249,4 +259,6 @@ def test_a_file_that_is_no_text_is_named(folder: Path) -> None:
 
 def test_a_folder_without_sleeves_is_named(folder: Path) -> None:
     shutil.rmtree(folder / "sleeves")
-    assert refused(folder) == "sleeves: expected at least one sleeve file, found none"
+    for file in (folder / "metas").iterdir():
+        file.unlink()
+    assert refused(folder) == "sleeves: expected at least one sleeve or family file, found none"
