@@ -55,6 +55,7 @@ bench: install-dev
 	$(BIN)/python -m bench.ratings
 	$(BIN)/python -m bench.engines
 	$(BIN)/python -m bench.tournament
+	$(BIN)/python -m bench.metas
 	$(BIN)/python -m bench.ingest --memory
 
 # Needs uv, here only; what it writes names no index.

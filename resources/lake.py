@@ -13,6 +13,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from resources.atomic import write_atomically
+from resources.frames import Frames
 from sleevegraph.audit.bars_days import day_hashes
 from sleevegraph.bars import BAR_SCHEMA, MergeReport, merge_bars
 from sleevegraph.errors import LakeError
@@ -24,6 +25,9 @@ BARS: AssetPath = ("daily_bars",)
 CORROBORATION: AssetPath = ("corroboration",)
 _STATUS, _REASON, _TELEMETRY = "sleevegraph_status", "sleevegraph_reason", "sleevegraph_telemetry"
 """Keys in a Parquet file's own metadata."""
+
+_FRAMES = Frames(limit=2**28)
+"""A child of several metas is read by each of them, by their checks and by every report: its file is opened once."""
 
 
 class Status(StrEnum):
@@ -81,7 +85,7 @@ class Lake:
         """Return a stored partition; LakeError when absent or unreadable."""
         path = self._existing(asset, partition)
         try:
-            return pl.read_parquet(path, glob=False)
+            return _FRAMES.read(path)
         except PolarsError as error:
             raise self._unreadable(asset, partition, error) from error
 

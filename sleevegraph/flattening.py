@@ -1,32 +1,43 @@
 """From a tree of sleeves to physical weights: a sparse linear map, from leaf rows to symbols.
 
-Bits do not depend on the order of the input rows: edges are sorted, and leaf rows are summed in steps that are exact.
+Bits do not depend on the order of the input rows: edges are sorted, and leaf rows are summed in one order.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
+from scipy.sparse import csc_array
 
 from sleevegraph.errors import ConfigurationError
-
-Floats = NDArray[np.float64]
-Indices = NDArray[np.intp]
+from sleevegraph.panel import Floats
+from sleevegraph.tree import Indices, Tree, node_weights, place_weights, positions, tree_of_edges
 
 TREE_KEYS = ("node", "parent")
 LEAF_KEYS = ("node", "symbol")
 
+DUST = 1e-6
+"""Gross weight below which a symbol is not worth holding."""
+CANCELLED = 1e-12
+"""Of a symbol's gross: what rounding may leave of legs that net to nothing."""
 
-@dataclass(frozen=True, slots=True)
-class _Tree:
-    names: pl.Series
-    """Nodes sorted; the arrays below hold positions in it."""
-    root: int
-    root_weight: float
-    parent: Indices
-    child: Indices
+BLOCK = 2**17
+"""Rows whose absolute values are held at once: a buffer of a megabyte is used again, one of ten is mapped anew each time."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Leaves:
+    """Leaf rows of any number of books over one tree, as codes: arrays (rows,)."""
+
+    book: Indices
+    node: Indices
+    """In the tree's `nodes`."""
+    symbol: Indices
+    """In `symbols`."""
     weight: Floats
+    """Signed physical weight within the node."""
+    symbols: pl.Series
+    """Names, sorted."""
 
 
 def flatten(tree: pl.DataFrame, leaves: pl.DataFrame) -> pl.DataFrame:
@@ -49,22 +60,10 @@ def flatten(tree: pl.DataFrame, leaves: pl.DataFrame) -> pl.DataFrame:
     ------
     ConfigurationError
         A missing column or value, a weight that is not finite, no root or two, an unknown parent or node, a repeated
-        edge, a cycle.
+        edge, a cycle, too many paths.
     """
-    edges = _read_tree(tree)
-    rows = _checked(leaves, LEAF_KEYS, "leaves")
-    node = _positions(rows["node"], edges.names, "leaves: node")
-    symbols = rows["symbol"].unique().sort()
-    symbol = _positions(rows["symbol"], symbols, "leaves: symbol")
-    weight = rows["weight"].to_numpy()
-    node_net, node_gross = _node_weights(edges)
-    return pl.DataFrame(
-        {
-            "symbol": symbols,
-            "net": _sum_by(symbol, node_net[node] * weight, len(symbols)),
-            "gross": _sum_by(symbol, node_gross[node] * np.abs(weight), len(symbols)),
-        }
-    )
+    compiled, shares = _read_tree(tree)
+    return flat_books(compiled, shares, leaf_rows(compiled, leaves)).drop("book")
 
 
 def contributions(tree: pl.DataFrame, leaves: pl.DataFrame) -> pl.DataFrame:
@@ -73,98 +72,149 @@ def contributions(tree: pl.DataFrame, leaves: pl.DataFrame) -> pl.DataFrame:
     One row per path and leaf row, sorted; their sum per symbol is `flatten`'s net and their absolute sum its gross.
     Same inputs and errors as `flatten`.
     """
-    edges = _read_tree(tree)
+    compiled, shares = _read_tree(tree)
+    return book_contributions(compiled, shares, leaf_rows(compiled, leaves)).drop("book")
+
+
+def leaf_rows(tree: Tree, leaves: pl.DataFrame) -> Leaves:
+    """Code [node, symbol, weight] rows, and of several books [book] from 0 on; raises what `flatten` raises of leaves."""
     rows = _checked(leaves, LEAF_KEYS, "leaves")
-    _positions(rows["node"], edges.names, "leaves: node")
-    _node_weights(edges)  # refuses a cycle, which would never end below
-    links = pl.DataFrame({"parent": edges.names[edges.parent], "node": edges.names[edges.child], "share": edges.weight})
-    root = edges.names[edges.root]
-    level = pl.DataFrame({"node": [root], "path": [root], "product": [edges.root_weight]})
-    paths = [level]
-    while not level.is_empty():
-        level = links.join(level, left_on="parent", right_on="node").select(
-            "node", pl.concat_str("path", "node", separator="/"), pl.col("product") * pl.col("share")
-        )
-        paths.append(level)
-    return (
-        rows.join(pl.concat(paths), on="node")
-        .select("symbol", "path", contribution=pl.col("product") * pl.col("weight"))
-        .sort("symbol", "path", "contribution")
+    symbols = rows["symbol"].unique().sort()
+    return Leaves(
+        book=leaves["book"].to_numpy().astype(np.intp) if "book" in leaves.columns else np.zeros(rows.height, np.intp),
+        node=positions(rows["node"], tree.nodes, "leaves: node"),
+        symbol=positions(rows["symbol"], symbols, "leaves: symbol"),
+        weight=rows["weight"].to_numpy(),
+        symbols=symbols,
     )
 
 
-def drop_dust(flat: pl.DataFrame, threshold: float = 1e-6) -> tuple[pl.DataFrame, float]:
-    """Rows whose gross is at least `threshold`, and the sum of |net| of the others."""
-    dust = flat.filter(pl.col("gross") < threshold)
-    return flat.filter(pl.col("gross") >= threshold), float(dust["net"].abs().sum())
+def flat_books(tree: Tree, shares: Floats, leaves: Leaves) -> pl.DataFrame:
+    """Flatten books whose trees differ in their weights only.
 
+    Parameters
+    ----------
+    shares
+        (books, edges): weight of every edge of the tree.
 
-def _node_weights(tree: _Tree) -> tuple[Floats, Floats]:
-    """Per node, the sum over its paths of the product of weights, and of its absolute value.
-
-    One multiply per level, in topological order: a node is passed on when all its parents have been.
+    Returns
+    -------
+    pl.DataFrame
+        [book, symbol, net, gross] sorted, of the symbols that a book has a leaf row of.
     """
-    size = len(tree.names)
-    net, gross = np.zeros(size), np.zeros(size)
-    net[tree.root], gross[tree.root] = tree.root_weight, abs(tree.root_weight)
-    waiting = np.bincount(tree.child, minlength=size)
-    passed = np.zeros(size, dtype=np.bool_)
-    level = waiting == 0
-    while level.any():
-        passed |= level
-        edge = np.flatnonzero(level[tree.parent])
-        parent, child = tree.parent[edge], tree.child[edge]
-        np.add.at(net, child, net[parent] * tree.weight[edge])
-        np.add.at(gross, child, gross[parent] * np.abs(tree.weight[edge]))
-        np.subtract.at(waiting, child, 1)
-        level = (waiting == 0) & ~passed
-    if not passed.all():
-        names = tree.names.filter(pl.Series(~passed)).to_list()
-        raise ConfigurationError(f"tree: expected no cycle, found one among {names[:5]}; remove an edge")
-    return net, gross
+    net, gross = node_weights(tree, place_weights(tree, shares))
+    size = len(shares) * len(leaves.symbols)
+    symbol = leaves.book * len(leaves.symbols) + leaves.symbol
+    node = leaves.book * len(tree.nodes) + leaves.node
+    net, gross = collapse(net.ravel(), gross.ravel(), node, symbol, leaves.weight, size)
+    held = np.flatnonzero(np.bincount(symbol, minlength=size))
+    return pl.DataFrame(
+        {
+            "book": held // max(len(leaves.symbols), 1),
+            "symbol": leaves.symbols.gather(held % max(len(leaves.symbols), 1)),
+            "net": net[held],
+            "gross": gross[held],
+        }
+    )
 
 
-def _sum_by(group: Indices, values: Floats, size: int) -> Floats:
-    """Sum `values` by `group`, with bits that do not depend on the order of the rows.
+def book_contributions(tree: Tree, shares: Floats, leaves: Leaves) -> pl.DataFrame:
+    """[book, symbol, path, contribution] sorted, one row per leaf row and place of its node."""
+    weights = place_weights(tree, shares)
+    by_node = np.argsort(tree.node, kind="stable")
+    count = np.bincount(tree.node, minlength=len(tree.nodes))
+    times = count[leaves.node]
+    row = np.repeat(np.arange(len(leaves.node)), times)
+    nth = np.arange(len(row)) - np.repeat(np.cumsum(times) - times, times)
+    place = by_node[(np.cumsum(count) - count)[leaves.node][row] + nth]
+    book, symbol = leaves.book[row], leaves.symbol[row]
+    contribution = weights[book, place] * leaves.weight[row]
+    rank = tree.places["path"].rank("ordinal").to_numpy()[place]
+    order = np.lexsort((contribution, rank, symbol, book))
+    return pl.DataFrame(
+        {
+            "book": book[order],
+            "symbol": leaves.symbols.gather(symbol[order]),
+            "path": tree.places["path"].gather(place[order]),
+            "contribution": contribution[order],
+        }
+    )
 
-    Each pass rounds the values to a common grid on which their sums are exact (Demmel and Nguyen, 2013). What is left
-    of a value after both is below n squared / 2^102 of the largest: 2e-19 for a million rows, 2e-27 for a hundred.
+
+def collapse(
+    net: Floats, gross: Floats, node: Indices, symbol: Indices, weight: Floats, size: int
+) -> tuple[Floats, Floats]:
+    """Sum leaf rows by symbol: the sparse map of one date, applied to the weights of its nodes.
+
+    Parameters
+    ----------
+    net, gross
+        (nodes,) weight of every node, summed over its places with and without signs.
+    node, symbol, weight
+        (rows,) leaf rows as codes. Rows sorted by node and symbol, each pair once, are taken as they are; others are
+        sorted first, so that the same rows in any order give the same bits.
+    size
+        Number of symbols.
+
+    Returns
+    -------
+    tuple
+        (size,) net and gross.
+
+    Raises
+    ------
+    ConfigurationError
+        A code outside its range, a weight that is not finite.
     """
-    total = np.zeros(size)
-    rest = values
-    for _ in range(2):
-        largest = float(np.abs(rest).max(initial=0.0))
-        if largest == 0.0:
-            break
-        grid = np.ldexp(1.5, int(np.ceil(np.log2(largest) + np.log2(len(rest)))) + 1)
-        rounded = (rest + grid) - grid
-        total += np.bincount(group, rounded, minlength=size)
-        rest = rest - rounded
-    return total
+    _check_codes(node, len(net), "node")
+    _check_codes(symbol, size, "symbol")
+    node, symbol, weight = _in_order(node, symbol, weight)
+    nodes = np.arange(len(net) + 1, dtype=np.promote_types(node.dtype, np.min_scalar_type(len(net))))  # copies no codes
+    book = csc_array((weight, symbol, np.searchsorted(node, nodes)), shape=(size, len(net)))
+    flat_net, flat_gross = np.asarray(book @ net), np.zeros(size)
+    for first in range(0, len(weight), BLOCK):
+        rows = slice(first, first + BLOCK)
+        starts = np.clip(book.indptr, rows.start, min(rows.stop, len(weight))) - first
+        flat_gross += csc_array((np.abs(weight[rows]), book.indices[rows], starts), shape=book.shape) @ gross
+    if not np.isfinite(flat_gross).all():
+        raise ConfigurationError(
+            f"leaves: expected finite weights, found others in {np.flatnonzero(~np.isfinite(flat_gross))[:5].tolist()}"
+            " (codes of symbols)"
+        )
+    return flat_net, flat_gross
 
 
-def _read_tree(frame: pl.DataFrame) -> _Tree:
+def cancelled(flat: pl.DataFrame) -> pl.DataFrame:
+    """Rows of [net, gross, …] whose legs net to nothing, though each of them is worth holding.
+
+    That is netting at its best and no error; such a line is empty, and worth a note.
+    """
+    return flat.filter(pl.col("gross") >= DUST, pl.col("net").abs() <= CANCELLED * pl.col("gross"))
+
+
+def _in_order(node: Indices, symbol: Indices, weight: Floats) -> tuple[Indices, Indices, Floats]:
+    """Rows by node and symbol, and by weight where a pair stands twice: sums then have one order."""
+    further = node[1:] > node[:-1]
+    if (further | ((node[1:] == node[:-1]) & (symbol[1:] > symbol[:-1]))).all():
+        return node, symbol, weight
+    order = np.lexsort((weight, symbol, node))
+    return node[order], symbol[order], weight[order]
+
+
+def _check_codes(codes: Indices, size: int, what: str) -> None:
+    if len(codes) and not (codes.min() >= 0 and codes.max() < size):
+        raise ConfigurationError(
+            f"leaves: {what}: expected codes from 0 to {size - 1}, found {codes.min()} to {codes.max()}"
+        )
+
+
+def _read_tree(frame: pl.DataFrame) -> tuple[Tree, Floats]:
+    """Compiled tree and its shares (1, edges)."""
     if {*TREE_KEYS, "weight"} <= set(frame.columns):  # a root needs no weight
         root_weight = pl.when(pl.col("parent").is_null()).then(pl.col("weight").fill_null(1.0)).otherwise("weight")
         frame = frame.with_columns(root_weight.alias("weight"))
     rows = _checked(frame, TREE_KEYS, "tree").sort("parent", "node", nulls_last=False)
-    repeated = rows.filter(rows.select(TREE_KEYS).is_duplicated())
-    if not repeated.is_empty():
-        raise ConfigurationError(f"tree: expected each edge once, found {repeated.row(0)[:2]} {repeated.height} times")
-    roots = rows.filter(pl.col("parent").is_null())
-    if roots.height != 1:
-        raise ConfigurationError(f"tree: expected one root (null parent), found {roots['node'].to_list()[:5]}")
-    names = rows["node"].unique().sort()
-    edges = rows.filter(pl.col("parent").is_not_null())
-    root, root_weight = roots["node"].item(), roots["weight"].item()
-    return _Tree(
-        names=names,
-        root=int(np.searchsorted(names.to_numpy(), root)),
-        root_weight=root_weight,
-        parent=_positions(edges["parent"], names, "tree: parent"),
-        child=_positions(edges["node"], names, "tree: node"),
-        weight=edges["weight"].to_numpy(),
-    )
+    return tree_of_edges(rows), rows["weight"].to_numpy()[None]
 
 
 def _checked(frame: pl.DataFrame, keys: tuple[str, str], what: str) -> pl.DataFrame:
@@ -181,11 +231,3 @@ def _checked(frame: pl.DataFrame, keys: tuple[str, str], what: str) -> pl.DataFr
     if not wrong.is_empty():
         raise ConfigurationError(f"{what}: expected finite weights, found {wrong.row(0)}")
     return rows
-
-
-def _positions(values: pl.Series, sorted_names: pl.Series, what: str) -> Indices:
-    codes = values.cast(pl.Enum(sorted_names), strict=False).to_physical()
-    if codes.null_count():
-        unknown = values.filter(codes.is_null()).unique().sort().to_list()
-        raise ConfigurationError(f"{what}: expected a node of the tree, found {unknown[:5]}")
-    return codes.to_numpy().astype(np.intp)

@@ -22,7 +22,10 @@ ROWS = [
 
 
 def flat() -> pl.DataFrame:
-    rows = [(*row[:5], [{"path": path, "contribution": contribution} for path, contribution in row[5]]) for row in ROWS]
+    rows = []
+    for *names, net, gross, dust, paths in ROWS:
+        parts = [{"path": path, "contribution": contribution} for path, contribution in paths]
+        rows.append((*names, net, gross, gross - abs(net), dust, parts))
     return pl.DataFrame(rows, schema=FLAT_SCHEMA, orient="row")
 
 
