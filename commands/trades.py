@@ -1,0 +1,101 @@
+"""`sleevegraph trades`: what to buy and sell to get from the holdings to the weights of a meta."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import click
+import polars as pl
+
+from assets.keys import stage
+from assets.trades import decided_before, filters_before, nets, own_gates
+from commands.home import GridDate, stdout_console, with_home
+from commands.in_force import Decision, books_in_force, decision_in_force
+from commands.in_use import sound_in_use
+from commands.stored import chosen_rebalance, warning_of
+from commands.trades_text import Told, as_csv, as_json, notes, print_table
+from commands.weights import chosen_meta
+from resources.home import Home
+from resources.store import Store
+from sleevegraph.errors import ConfigurationError
+from sleevegraph.manifest import RISK_PROFILES, Manifest, MetaProfile
+from sleevegraph.panel import Panel
+from sleevegraph.trading.holdings_file import read_holdings
+from sleevegraph.trading.lots import lots
+from sleevegraph.trading.model import model_holdings
+from sleevegraph.trading.quotes import market_quotes
+from sleevegraph.trading.totals import totals
+from sleevegraph.trading.trade_list import Terms, trade_list
+
+
+@click.command()
+@click.argument("meta")
+@click.option("--on", type=GridDate(), help="Rebalance date; by default the newest that is stored.")
+@click.option("--equity", type=float, metavar="AMOUNT", help="In the quote currency; by default the manifest's.")
+@click.option(
+    "--holdings",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="CSV of symbol,quantity, shorts negative, without cash; needs --equity. By default the weights held so far.",
+)
+@click.option("--risk-profile", "profile", type=click.Choice(RISK_PROFILES), default="hrp", show_default=True)
+@click.option("--format", "shape", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@with_home
+def trades(
+    home: Home, meta: str, on: date | None, equity: float | None, holdings: Path | None, profile: str, shape: str
+) -> None:
+    """List the trades that lead to the weights of META that are in force, in quantities that the exchange takes."""
+    if holdings is not None and equity is None:
+        raise ConfigurationError("--equity: expected the equity that the holdings are part of, found none")
+    sound = sound_in_use()
+    chosen, manifest = chosen_meta(meta, sound), sound.profiles.manifest
+    store = Store(home=str(home.root))
+    at = chosen_rebalance(home, store.lake, stage(meta, "flattened_weights"), on)
+    decision = decision_in_force(store, chosen, at)
+    rows, told = _listed(store, chosen, manifest, decision, equity, holdings, profile)
+    for note in [warning_of(home), *notes(rows, told)]:
+        if note:
+            click.echo(note, err=True)
+    if shape == "table":
+        print_table(stdout_console(), rows, told, warning_of(home))
+        return
+    click.echo(as_json(rows, told) if shape == "json" else as_csv(rows), nl=shape == "json")
+
+
+def _listed(
+    store: Store,
+    meta: MetaProfile,
+    manifest: Manifest,
+    decision: Decision,
+    equity: float | None,
+    holdings: Path | None,
+    profile: str,
+) -> tuple[pl.DataFrame, Told]:
+    """The trade list, and what it was made from."""
+    at, refusal = decision.at, store.receipts.refusal(own_gates(meta, manifest), str(decision.at))
+    amount = meta.trading.equity if equity is None else equity
+    terms = Terms(at, amount, meta.ledger.cost, meta.trading, reduce_only=bool(refusal))
+    positions = books_in_force(store, decision, [profile])[profile].positions
+    wanted = dict(positions.filter(pl.col("net") != 0).select("symbol", "net").iter_rows())
+    panel = store.lake.panel_before(at)
+    quotes = market_quotes(panel, at)
+    # By the rules of the day on which the orders go out: they are no news of the market.
+    info, filters = filters_before(store, at + timedelta(days=1))
+    if holdings is None:
+        before = decided_before(store, meta, at)
+        held = nets(store, stage(meta.name, "flattened_weights"), before, at, panel)[profile]
+        found = lots(info, {*wanted, *held}, meta.trading)
+        quantities, source = model_holdings(held, quotes, found, terms), f"weights of {before}, drifted"
+        source = source if before else "nothing: no earlier weights are certified"
+    else:
+        quantities, source = _real(holdings, panel, info, manifest), str(holdings)
+        found = lots(info, {*wanted, *quantities}, meta.trading)
+    rows = trade_list(wanted, quantities, quotes, found, terms)
+    money = sorted(set(quotes.filter(pl.col("symbol").is_in(rows["symbol"].implode()))["quote"]))
+    return rows, Told(decision, profile, source, filters, refusal, tuple(money), terms, totals(rows, terms))
+
+
+def _real(file: Path, panel: Panel, info: pl.DataFrame | None, manifest: Manifest) -> dict[str, Decimal]:
+    exchange = manifest.market.exchange
+    listed = [] if info is None else [f"{exchange}:{ticker}" for ticker in info["symbol"]]
+    return read_holdings(file.read_bytes(), str(file), {*panel.symbols, *listed}, exchange)

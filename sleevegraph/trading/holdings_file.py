@@ -1,0 +1,115 @@
+"""Real holdings as a person exports them: a CSV of symbol and quantity."""
+
+import csv
+from collections.abc import Collection, Iterator
+from decimal import Decimal
+from difflib import get_close_matches
+from fractions import Fraction
+from io import StringIO
+from re import compile as pattern
+from typing import Final
+
+from sleevegraph.bars import KNOWN_QUOTES
+from sleevegraph.errors import ConfigurationError
+from sleevegraph.trading.quantities import DIGITS, PLACES
+
+COLUMNS: Final = ("symbol", "quantity")
+_NUMBER: Final = pattern(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
+
+
+def read_holdings(content: bytes, where: str, known: Collection[str], exchange: str) -> dict[str, Decimal]:
+    """Signed quantities by symbol.
+
+    Parameters
+    ----------
+    content
+        UTF-8 text with a header; columns `symbol` and `quantity`, in any order and among others. Shorts are negative.
+    where
+        The file's name, for errors.
+    known
+        Every symbol, `EXCHANGE:TICKER`, that has bars or that the exchange lists.
+    exchange
+        Of a ticker that stands alone.
+
+    Raises
+    ------
+    ConfigurationError
+        With file, line and column: text of another encoding, missing columns, a line of another length, a symbol that
+        is not known or stands twice, a quantity that is no number or has more digits than can be stored.
+    """
+    found: dict[str, Decimal] = {}
+    lines: dict[str, int] = {}
+    for line, name, text in _fields(_decoded(content, where), where):
+        symbol = _symbol(name, known, exchange, f"{where}: line {line}: symbol")
+        if symbol in found:
+            raise _error(
+                f"{where}: line {line}: symbol",
+                "each symbol once",
+                f"{name!r}, as in line {lines[symbol]}",
+                "add them up",
+            )
+        found[symbol], lines[symbol] = _quantity(text, f"{where}: line {line}: quantity"), line
+    return found
+
+
+def _decoded(content: bytes, where: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        found = f"byte 0x{content[error.start]:02x}"
+        raise _error(f"{where}: line {line}", "text in UTF-8", found, "save it as CSV in UTF-8") from error
+
+
+def _fields(text: str, where: str) -> Iterator[tuple[int, str, str]]:
+    """Line, symbol and quantity of every line that is not blank."""
+    reader = csv.reader(StringIO(text, newline=""), strict=True)
+    try:
+        header = [name.strip().lower() for name in next(reader, [])]
+        for column in COLUMNS:
+            if header.count(column) != 1:
+                found = "an empty file" if not text.strip() else f"{header!r:.120}"
+                raise _error(
+                    f"{where}: line 1: {column}", f"one column of that name in {','.join(COLUMNS)}", found, "correct it"
+                )
+        at = [header.index(column) for column in COLUMNS]
+        for fields in reader:
+            if not any(field.strip() for field in fields):
+                continue
+            if len(fields) != len(header):
+                raise _error(
+                    f"{where}: line {reader.line_num}", f"{len(header)} fields", str(len(fields)), "correct it"
+                )
+            name, quantity = (fields[i].strip() for i in at)
+            yield reader.line_num, name, quantity
+    except csv.Error as error:
+        raise _error(f"{where}: line {reader.line_num}", "a line of CSV", str(error), "export it again") from error
+
+
+def _symbol(name: str, known: Collection[str], exchange: str, where: str) -> str:
+    upper = name.upper()
+    symbol = upper if ":" in upper else f"{exchange}:{upper}"
+    if symbol in known:
+        return symbol
+    tickers = {each.partition(":")[2]: each for each in sorted(known)}
+    near = [tickers[ticker] for ticker in get_close_matches(symbol.partition(":")[2], tickers, n=3)]
+    advice = f"did you mean {' or '.join(near)}" if near else "leave it out"
+    if upper in KNOWN_QUOTES:
+        advice = "leave cash out: it is part of the equity"
+    raise _error(where, f"one of the {len(known)} symbols with bars or listed", f"{name!r:.60}", advice)
+
+
+def _quantity(text: str, where: str) -> Decimal:
+    if not _NUMBER.fullmatch(text) or not text.isascii():
+        raise _error(where, "a number such as -0.25", f"{text!r:.60}", "correct it")
+    quantity = Decimal(text)
+    whole_units = (Fraction(quantity) * 10**PLACES).denominator == 1
+    if not whole_units or abs(quantity) >= 10**DIGITS:
+        raise _error(
+            where, f"at most {DIGITS} digits before the point and {PLACES} after it", f"{text!r:.60}", "correct it"
+        )
+    return quantity
+
+
+def _error(where: str, expected: str, found: str, advice: str) -> ConfigurationError:
+    return ConfigurationError(f"{where}: expected {expected}, found {found}; {advice}")

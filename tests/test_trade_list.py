@@ -1,0 +1,291 @@
+"""Trade lists: what holds for every book, and each rule on one symbol."""
+
+from decimal import Decimal
+from fractions import Fraction
+from math import fsum, inf, nan
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+
+from sleevegraph.errors import ConfigurationError
+from sleevegraph.trading.quantities import written
+from sleevegraph.trading.totals import totals
+from sleevegraph.trading.trade_list import SCHEMA, Terms
+from tests.trading import AT, COST, Book, books, listed, terms, under
+
+A = "BINANCE:AUSDT"
+SOME = settings(max_examples=60, deadline=None)
+
+
+def by_symbol(frame: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in frame.iter_rows(named=True):
+        found.setdefault(row["symbol"], []).append(row)
+    return found
+
+
+def one(book: Book, found: Terms | None = None) -> dict[str, Any]:
+    (row,) = listed(book, found).iter_rows(named=True)
+    return row
+
+
+def target_of(book: Book, symbol: str, found: Terms) -> Fraction:
+    """What is aimed at, from the definition: weight x equity / price under the short policy and reduce-only."""
+    quantity = Fraction(repr(book.wanted[symbol])) * Fraction(repr(found.equity)) / Fraction(repr(book.prices[symbol]))
+    quantity = max(quantity, Fraction(0)) if found.rules.short_policy == "drop" else quantity
+    held = Fraction(book.held[symbol])
+    if found.reduce_only and quantity * held <= 0:
+        return Fraction(0)
+    return (1 if held > 0 else -1) * min(abs(quantity), abs(held)) if found.reduce_only else quantity
+
+
+@SOME
+@given(books(), under())
+def test_holdings_and_trades_make_the_target_to_one_step_or_say_why_not(book: Book, found: Terms) -> None:
+    for symbol, rows in by_symbol(listed(book, found)).items():
+        target, step = target_of(book, symbol, found), book.lots[symbol].step
+        after = Fraction(book.held[symbol]) + sum(Fraction(row["trade_quantity"]) for row in rows)
+        assert after == Fraction(rows[-1]["resulting_quantity"])
+        stopped = any(row["status"] == "untradable" or "participation_clipped" in row["flags"] for row in rows)
+        assert stopped or abs(after - target) < step
+        low, high = sorted([Fraction(book.held[symbol]), target])
+        assert low - step < after < high + step
+        assert all(row["reason"] for row in rows if row["status"] == "untradable")
+
+
+@SOME
+@given(books(), under())
+def test_every_trade_is_whole_steps_and_what_the_exchange_takes(book: Book, found: Terms) -> None:
+    for row in listed(book, found).filter(pl.col("trade_quantity") != 0).iter_rows(named=True):
+        lot, size = book.lots[row["symbol"]], abs(Fraction(row["trade_quantity"]))
+        assert (size / lot.step).denominator == 1
+        assert size * Fraction(repr(row["price"])) >= lot.min_notional
+        assert size >= lot.min_quantity
+        assert not lot.refusal
+
+
+@SOME
+@given(books(), under())
+def test_no_symbol_trades_more_than_the_cap_on_participation(book: Book, found: Terms) -> None:
+    frame = listed(book, found)
+    for symbol, rows in by_symbol(frame).items():
+        notional = fsum(row["notional"] for row in rows)
+        assert notional <= found.rules.participation_cap * book.volumes[symbol] * (1 + 1e-12)
+        shares = {row["participation"] for row in rows if row["participation"] is not None}
+        assert all(share <= found.rules.participation_cap for share in shares)
+        assert len(shares) <= 1
+
+
+@SOME
+@given(books(), under())
+def test_costs_add_up_to_the_rate_times_turnover(book: Book, found: Terms) -> None:
+    frame = listed(book, found)
+    sums = totals(frame, found)
+    traded = fsum(
+        abs(float(row["trade_quantity"])) * row["price"] for row in frame.iter_rows(named=True) if row["trade_quantity"]
+    )
+    assert sums.cost == pytest.approx(COST * traded, rel=1e-12)
+    assert sums.turnover * found.equity == pytest.approx(traded, rel=1e-12)
+    assert sums.bought + sums.sold == pytest.approx(traded, rel=1e-12)
+
+
+@SOME
+@given(books(), under())
+def test_reduce_only_adds_to_nothing_and_turns_nothing(book: Book, found: Terms) -> None:
+    frame = listed(book, Terms(AT, found.equity, COST, found.rules, reduce_only=True))
+    for symbol, rows in by_symbol(frame).items():
+        held, after = Fraction(book.held[symbol]), Fraction(rows[-1]["resulting_quantity"])
+        assert len(rows) == 1
+        assert abs(after) <= abs(held)
+        assert after * held >= 0
+
+
+@SOME
+@given(books(), under())
+def test_without_targets_everything_that_trades_is_closed(book: Book, found: Terms) -> None:
+    book.wanted = dict.fromkeys(book.wanted, 0.0)
+    for symbol, (row,) in by_symbol(listed(book, found)).items():
+        if row["status"] != "untradable" and "participation_clipped" not in row["flags"]:
+            assert abs(Fraction(row["resulting_quantity"])) < book.lots[symbol].step
+
+
+@SOME
+@given(books(), under())
+def test_what_is_held_already_is_not_traded(book: Book, found: Terms) -> None:
+    after = {s: rows[-1]["resulting_quantity"] for s, rows in by_symbol(listed(book, terms(found.equity))).items()}
+    book.held = after
+    for rows in by_symbol(listed(book, terms(found.equity))).values():
+        stopped = [row for row in rows if row["status"] == "untradable" or row["flags"]]
+        assert stopped or not any(row["trade_quantity"] for row in rows)
+
+
+@SOME
+@given(books())
+def test_dropped_shorts_leave_a_book_that_is_long_or_flat_where_it_was(book: Book) -> None:
+    book.held = {symbol: abs(quantity) for symbol, quantity in book.held.items()}
+    frame = listed(book, terms(short_policy="drop"))
+    assert set(frame["route"]) <= {"spot"}
+    assert all(quantity >= 0 for quantity in frame["resulting_quantity"])
+    net = fsum(weight for weight in book.wanted.values() if weight > 0) - fsum(book.wanted.values())
+    assert totals(frame, terms(short_policy="drop")).policy_on_net == pytest.approx(net, abs=1e-12)
+
+
+@SOME
+@given(books(), under())
+def test_the_order_of_the_symbols_changes_no_bit(book: Book, found: Terms) -> None:
+    frame = listed(book, found)
+    names = list(book.wanted)[::-1]
+    turned = Book(
+        *({s: part[s] for s in names} for part in (book.wanted, book.held, book.prices, book.volumes, book.lots))
+    )
+    assert listed(turned, found).equals(frame)
+    assert totals(listed(turned, found), found) == totals(frame, found)
+
+
+def test_steps_are_exact_decimals() -> None:
+    book = Book().add("BINANCE:BUSDT", 0.3, price=0.1, step="0.1").add("BINANCE:CUSDT", 0.1, price=3.0, step="1E-8")
+    frame = listed(book, terms(10.0, min_notional=0.0))
+    assert frame.schema == SCHEMA
+    assert [written(quantity) for quantity in frame["trade_quantity"]] == ["0", "0"]  # below 5 of notional
+    book = Book().add("BINANCE:BUSDT", 0.3, price=0.1, step="0.1").add("BINANCE:CUSDT", 0.1, price=3.0, step="1E-8")
+    assert [written(quantity) for quantity in listed(book, terms(70.0))["trade_quantity"]] == ["210", "2.33333333"]
+
+
+def test_what_adds_is_rounded_down_and_what_reduces_is_rounded_up() -> None:
+    assert one(Book().add(A, 0.00123456, step="0.1"))["resulting_quantity"] == Decimal("12.3")  # wanted 12.3456
+    assert one(Book().add(A, 0.00123456, "20", step="0.1"))["resulting_quantity"] == Decimal("12.3")
+    assert one(Book().add(A, -0.00123456, "-20", step="0.1"))["resulting_quantity"] == Decimal("-12.3")
+
+
+def test_dust_stays_and_is_called_so() -> None:
+    row = one(Book().add(A, 0.0, "3.1234567"))
+    assert (row["trade_quantity"], row["resulting_quantity"]) == (Decimal("-3.123"), Decimal("0.0004567"))
+    assert row["flags"] == ["dust"]
+    row = one(Book().add(A, 0.0, "0.0004567"))
+    assert (row["status"], row["reason"], row["flags"]) == ("keep", "below_one_step", ["dust"])
+    row = one(Book().add(A, 0.00000006, "0.0004567"))  # 0.0006 wanted: no remainder of something closed
+    assert (row["status"], row["reason"], row["flags"]) == ("keep", "below_one_step", [])
+
+
+def test_a_position_below_the_minimum_notional_can_neither_be_opened_nor_closed() -> None:
+    for book in (Book().add(A, 0.00004), Book().add(A, 0.0, "0.4")):
+        row = one(book)
+        assert (row["status"], row["reason"], row["trade_quantity"]) == ("untradable", "below_min_notional", 0)
+    assert one(Book().add(A, 0.0, "0.5"))["status"] == "trade"  # exactly 5 is enough
+
+
+def test_a_trade_above_the_warning_is_named_and_above_the_cap_clipped() -> None:
+    flags = [one(Book().add(A, weight, volume=1e6))["flags"] for weight in (0.1, 0.11, 0.5, 0.6)]
+    assert flags[:3] == [[], ["participation_warning"], ["participation_warning"]]
+    assert flags[3] == ["participation_warning", "participation_clipped"]
+    row = one(Book().add(A, 0.6, volume=1e6))
+    assert (row["participation_wanted"], row["participation"]) == (0.06, 0.05)
+    assert (row["trade_quantity"], row["status"]) == (5_000, "trade")
+
+
+def test_clipping_comes_first_then_rounding_then_the_minimum_notional() -> None:
+    row = one(Book().add(A, 0.5, volume=199.0, step="0.3"))  # the cap is 9.95: 0.995 units, 0.9 in steps, notional 9
+    assert row["trade_quantity"] == Decimal("0.9")
+    row = one(Book().add(A, 0.5, volume=199.0, step="0.3", least="9.5"))
+    assert (row["status"], row["reason"]) == ("untradable", "below_min_notional")
+    assert "participation_clipped" in row["flags"]
+    row = one(Book().add(A, 0.5, volume=199.0, step="1"))
+    assert (row["status"], row["reason"]) == ("untradable", "participation_clipped")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"volume": 0.0}, "no_volume"),
+        ({"refusal": "not_trading"}, "not_trading"),
+        ({"refusal": "not_listed"}, "not_listed"),
+        ({"min_quantity": Fraction(2000)}, "below_min_quantity"),
+    ],
+)
+def test_what_cannot_be_traded_says_why_and_keeps_its_holding(change: dict[str, Any], reason: str) -> None:
+    row = one(Book().add(A, 0.1, "2", **change))
+    assert (row["status"], row["reason"], row["resulting_quantity"]) == ("untradable", reason, 2)
+
+
+def test_a_price_that_is_not_of_the_day_before_values_but_does_not_trade() -> None:
+    book = Book(stale=frozenset({A})).add(A, 0.1, "2000")
+    row = one(book)
+    assert (row["reason"], row["price"], row["trade_quantity"]) == ("no_price", 10.0, 0)
+    assert totals(listed(book), terms()).before.net == 0.2
+
+
+def test_a_symbol_without_any_bar_is_untradable_and_its_holding_is_counted_as_unpriced() -> None:
+    book = Book().add(A, 0.1, "2")
+    book.prices, book.volumes = {}, {}
+    row = one(book)
+    assert (row["reason"], row["target_quantity"], row["price"], row["participation"]) == ("no_price", None, None, None)
+    sums = totals(listed(book), terms())
+    assert (sums.unpriced, sums.before.gross, sums.wanted.net) == (1, 0.0, 0.1)
+
+
+@pytest.mark.parametrize(("policy", "route"), [("margin", "margin"), ("perpetual", "perpetual")])
+def test_a_trade_through_zero_sells_what_is_held_and_then_sells_short(policy: str, route: str) -> None:
+    first, second = listed(Book().add(A, -0.1, "500.0004"), terms(short_policy=policy)).iter_rows(named=True)
+    assert (first["leg"], first["route"], first["trade_quantity"]) == (1, "spot", -500)
+    assert (second["leg"], second["route"], second["side"]) == (2, route, "sell")
+    assert second["holding_quantity"] == first["resulting_quantity"] == Decimal("0.0004")
+    assert second["resulting_quantity"] == Decimal("-999.9996")  # the dust beside a short of whole steps
+    assert ("rules_assumed" in second["flags"]) == (policy == "perpetual")
+    assert "rules_assumed" not in first["flags"]
+
+
+def test_a_trade_up_through_zero_buys_back_and_then_buys() -> None:
+    rows = listed(Book().add(A, 0.1, "-500")).iter_rows(named=True)
+    assert [(row["route"], row["side"], row["trade_quantity"]) for row in rows] == [
+        ("margin", "buy", 500),
+        ("spot", "buy", 1000),
+    ]
+
+
+def test_both_legs_share_one_cap() -> None:
+    rows = listed(Book().add(A, -0.1, "500", volume=140_000.0)).rows(named=True)  # 7,000 of 15,000: 700 of 1,500 units
+    assert [row["trade_quantity"] for row in rows] == [-500, -200]
+    assert [row["participation"] for row in rows] == [0.05, 0.05]
+    assert ["participation_clipped" in row["flags"] for row in rows] == [False, True]
+
+
+def test_a_dropped_short_sells_the_long_and_moves_the_net_exposure() -> None:
+    book = Book().add(A, -0.1, "500").add("BINANCE:BUSDT", 0.1).add("BINANCE:CUSDT", -0.05)
+    found = terms(short_policy="drop")
+    rows = by_symbol(listed(book, found))
+    assert rows[A][0]["trade_quantity"] == -500
+    assert "short_dropped" in rows[A][0]["flags"]
+    assert (rows["BINANCE:CUSDT"][0]["status"], rows["BINANCE:CUSDT"][0]["reason"]) == ("untradable", "short_dropped")
+    sums = totals(listed(book, found), found)
+    assert (sums.wanted.net, sums.permitted.net, sums.after.net) == pytest.approx((-0.05, 0.1, 0.1))
+    assert (sums.policy_on_net, sums.shorts_dropped) == (pytest.approx(0.15), 2)
+
+
+def test_reduce_only_names_what_it_kept_from_its_target() -> None:
+    row = one(Book().add(A, 0.1, "500"), terms(reduce_only=True))
+    assert (row["status"], row["reason"], row["permitted_quantity"]) == ("untradable", "reduce_only", 500)
+    row = one(Book().add(A, -0.1, "500"), terms(reduce_only=True))
+    assert (row["trade_quantity"], row["flags"]) == (-500, ["reduce_only"])
+    assert one(Book().add(A, 0.02, "500"), terms(reduce_only=True))["trade_quantity"] == -300
+
+
+def test_a_short_where_no_margin_is_listed_and_an_order_above_the_maximum_are_flagged() -> None:
+    row = one(Book().add(A, -0.1, margin=False, max_quantity=Fraction(900)))
+    assert (row["status"], row["flags"]) == ("trade", ["no_margin_listed", "above_max_quantity"])
+
+
+@pytest.mark.parametrize("equity", [0.0, -1.0, nan, inf])
+def test_an_equity_that_is_no_positive_amount_is_refused(equity: float) -> None:
+    with pytest.raises(ConfigurationError, match="equity: expected a positive, finite amount, found"):
+        terms(equity)
+
+
+def test_numbers_that_are_not_finite_or_too_large_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match=f"{A}: expected finite weights"):
+        listed(Book().add(A, nan))
+    with pytest.raises(ConfigurationError, match=f"{A}: expected finite weights"):
+        listed(Book().add(A, 0.1, "NaN"))
+    with pytest.raises(ConfigurationError, match="expected quantities below 1e20"):
+        listed(Book().add(A, 0.1, price=1e-9), terms(1e15))

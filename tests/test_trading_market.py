@@ -1,0 +1,142 @@
+"""What a trade list knows of the market and of the exchange's filters."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from statistics import median
+from typing import Any
+
+import polars as pl
+import pytest
+
+from sleevegraph.bars import BAR_SCHEMA
+from sleevegraph.manifest import TradingRules
+from sleevegraph.market_data.exchange_info import SCHEMA as INFO
+from sleevegraph.market_data.exchange_info import exchange_info
+from sleevegraph.panel import build_panel
+from sleevegraph.trading.lots import Lot, lots
+from sleevegraph.trading.model import Facts, model_trades
+from sleevegraph.trading.quotes import QUOTES, market_quotes
+from sleevegraph.trading.reconciliation import reconciliation
+from sleevegraph.trading.totals import totals
+from sleevegraph.trading.trade_list import Terms
+from tests.markets import recorded_panel
+from tests.shared import SHARED, needs_shared
+from tests.trading import AT
+
+A, B, C = (f"BINANCE:{base}USDT" for base in "ABC")
+RULES = TradingRules(quantity_step=0.01, min_notional=7.0)
+
+
+def bars(*rows: tuple[str, date, float, float]) -> pl.DataFrame:
+    """[symbol, date, close, quote volume] as bars."""
+    whole = [
+        (symbol, symbol[8], "USDT", day, close, close, close, close, volume / close, volume, False)
+        for symbol, day, close, volume in rows
+    ]
+    return pl.DataFrame(whole, schema=BAR_SCHEMA, orient="row")
+
+
+def days(symbol: str, first: int, last: int) -> list[tuple[str, date, float, float]]:
+    """Bars from so many days before P to so many days before P; each day its own price and volume."""
+    return [(symbol, AT - timedelta(days=i), 100.0 + i, 1000.0 * (i * 7 % 31)) for i in range(first, last - 1, -1)]
+
+
+def test_price_is_the_last_close_and_volume_the_median_of_thirty_days() -> None:
+    known = [*days(A, 60, 1), *days(B, 20, 3), *days(C, 90, 31)]
+    found = market_quotes(build_panel(bars(*known)), AT)
+    assert found.schema == QUOTES
+    expected = [
+        (A, "USDT", 101.0, AT - timedelta(days=1), median(row[3] for row in days(A, 30, 1))),
+        (B, "USDT", 103.0, AT - timedelta(days=3), median(row[3] for row in days(B, 20, 3))),
+        (C, "USDT", None, None, None),
+    ]
+    assert found.rows() == expected
+
+
+def test_bars_of_the_rebalance_date_and_later_change_no_bit() -> None:
+    known = [*days(A, 60, 1), *days(B, 20, 3)]
+    later = [(A, AT, 1e6, 1e12), (A, AT + timedelta(days=5), 1.0, 1.0), (B, AT, 9.0, 9.0)]
+    assert market_quotes(build_panel(bars(*known, *later)), AT).equals(market_quotes(build_panel(bars(*known)), AT))
+
+
+def test_bars_that_end_long_before_the_rebalance_give_no_price() -> None:
+    found = market_quotes(build_panel(bars(*days(A, 90, 40))), AT)
+    assert found.select("price", "median_quote_volume").row(0) == (None, None)
+
+
+def info(*changes: dict[str, Any]) -> pl.DataFrame:
+    """A snapshot of symbols A, B, ... with changed entries."""
+    filters = [
+        {"filterType": "LOT_SIZE", "minQty": "0.10", "maxQty": "9000.00", "stepSize": "0.10000000"},
+        {"filterType": "NOTIONAL", "minNotional": "5.00000000"},
+    ]
+    entries = [
+        {
+            "symbol": f"{base}USDT",
+            "status": "TRADING",
+            "baseAsset": base,
+            "quoteAsset": "USDT",
+            "isSpotTradingAllowed": True,
+            "isMarginTradingAllowed": False,
+            "filters": filters,
+            **change,
+        }
+        for base, change in zip("ABC", changes, strict=False)
+    ]
+    return exchange_info({"symbols": entries}, datetime(2024, 9, 10, tzinfo=UTC))
+
+
+def test_filters_are_the_exchanges_own_decimals() -> None:
+    found = lots(info({}), [A], RULES)[A]
+    assert found == Lot(Fraction(1, 10), Fraction(1, 10), Fraction(9000), Fraction(5), margin=False)
+
+
+def test_what_the_exchange_does_not_say_is_assumed_and_marked() -> None:
+    assumed = Lot(Fraction(1, 100), Fraction(0), None, Fraction(7), assumed=True)
+    assert lots(None, [A, B], RULES) == {A: assumed, B: assumed}
+    zero = [{"filterType": "LOT_SIZE", "stepSize": "0.00000000", "minQty": "0.0", "maxQty": "0.0"}]
+    for change in ({"filters": []}, {"filters": zero}):
+        found = lots(info(change), [A], RULES)[A]
+        assert (found.step, found.min_notional, found.max_quantity, found.assumed) == (*assumed_of(assumed), True)
+
+
+def assumed_of(lot: Lot) -> tuple[Fraction, Fraction, None]:
+    return lot.step, lot.min_notional, None
+
+
+def test_a_symbol_that_is_not_listed_or_does_not_trade_takes_no_orders() -> None:
+    found = lots(info({"status": "BREAK"}, {"isSpotTradingAllowed": False}), [A, B, C], RULES)
+    assert {symbol: lot.refusal for symbol, lot in found.items()} == {
+        A: "not_trading",
+        B: "not_trading",
+        C: "not_listed",
+    }
+
+
+@needs_shared
+@pytest.mark.parametrize("policy", ["margin", "perpetual", "drop"])
+def test_recorded_bars_and_the_recorded_filters_give_a_list_that_reconciles(policy: str) -> None:
+    info = pl.read_parquet(SHARED / "market" / "spot_symbols.parquet").with_columns(
+        as_of=pl.lit(AT).cast(INFO["as_of"])
+    )
+    panel = recorded_panel()
+    at = panel.dates[-1].item() + timedelta(days=1)
+    quotes = market_quotes(panel, at)
+    # The thinnest and the most traded, long and short in turn; held before the other way round.
+    fresh = quotes.drop_nulls().filter(pl.col("price_date") == at - timedelta(days=1))
+    liquid = fresh.sort("median_quote_volume", "symbol")
+    names = [*liquid["symbol"].head(40), *liquid["symbol"].tail(40)]
+    wanted = {symbol: (-1) ** i * 0.0125 for i, symbol in enumerate(names)}
+    held = {symbol: -0.7 * weight for symbol, weight in wanted.items()}
+    terms = Terms(at, 3_000_000.0, 0.0014, TradingRules(short_policy=policy))
+    facts = Facts(wanted, held, quotes, info, terms)
+    trades = model_trades(facts)
+    assert reconciliation(trades, facts) == []
+    steps = dict(info.select("symbol", "step_size").iter_rows())
+    for symbol, size in trades.filter(pl.col("trade_quantity") != 0).select("symbol", "trade_quantity").iter_rows():
+        assert size % Decimal(steps[symbol.partition(":")[2]]) == 0
+    found = totals(trades, terms)
+    assert found.clipped > 0
+    assert found.trades > 60
+    assert (found.policy_on_net > 0.4) == (policy == "drop")
