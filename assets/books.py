@@ -1,7 +1,9 @@
 """What is really in force at a rebalance: new weights where certified, else the last certified ones, drifted."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date
+from itertools import islice
 from typing import Any
 
 import polars as pl
@@ -11,13 +13,16 @@ from assets.keys import stage
 from resources.lake import Status
 from resources.store import Store
 from sleevegraph.ledgers import ledgers_from_rows
-from sleevegraph.manifest import RISK_PROFILES, MarketProfile, MetaProfile, SleeveProfile
+from sleevegraph.manifest import RISK_PROFILES, Manifest, MarketProfile, MetaProfile, SleeveProfile
 from sleevegraph.meta_book import held_rows
 from sleevegraph.risk_weights import targets
 from sleevegraph.weight_sanity import CERTIFIED, DEGRADED
 
 CERTIFIED_BY = "weight_sanity"
 """The check whose receipt says CERTIFIED or DEGRADED."""
+
+MAX_NAMED = 40
+"""Sleeves named one by one in metadata."""
 
 
 def weights_in_force(
@@ -48,7 +53,7 @@ def books_in_force(
 
 
 def children_in_force(
-    store: Store, metas: Sequence[MetaProfile], at: date
+    store: Store, metas: Sequence[MetaProfile], manifest: Manifest, at: date
 ) -> tuple[dict[str, pl.DataFrame], list[str]]:
     """By meta the child weights in force as `WEIGHTS_SCHEMA` rows, and the reasons of those held over.
 
@@ -58,7 +63,7 @@ def children_in_force(
     for meta in metas:
         weights = stage(meta.name, "meta_weights")
         status, reason = store.lake.standing(weights, str(at))
-        refusal = store.receipts.refusal(children_gates(meta), str(at))
+        refusal = store.receipts.refusal(children_gates(meta, manifest), str(at))
         if status is Status.OK and not refusal:
             found[meta.name] = store.lake.read(weights, str(at))
             continue
@@ -69,12 +74,17 @@ def children_in_force(
 
 
 def certificates(store: Store, sleeves: Sequence[SleeveProfile], market: MarketProfile, at: date) -> dict[str, Any]:
-    """Metadata: whether every sleeve is CERTIFIED, and of each that is not, how it stands and why."""
+    """Metadata: whether every sleeve is CERTIFIED, and of each that is not, how it stands and why.
+
+    Of more than MAX_NAMED sleeves it says how many stand how, and names the first of those that fall short.
+    """
     found = {sleeve.name: _certificate(store, sleeve, market, at) for sleeve in sleeves}
     short = {name: standing for name, (standing, _) in found.items()}
     overall = CERTIFIED if set(short.values()) == {CERTIFIED} else DEGRADED
+    said = short if len(short) <= MAX_NAMED else Counter(short.values())
     reasons = {name: reasons for name, (_, reasons) in found.items() if reasons}
-    return {"certification": overall, "sleeves": short, **({"degraded": reasons} if reasons else {})}
+    named = dict(islice(reasons.items(), MAX_NAMED))
+    return {"certification": overall, "sleeves": dict(said), **({"degraded": named} if named else {})}
 
 
 def _certificate(store: Store, sleeve: SleeveProfile, market: MarketProfile, at: date) -> tuple[str, list[str]]:

@@ -8,11 +8,12 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from assets.books import books_in_force, certificates, children_in_force
+from assets.books import MAX_NAMED, books_in_force, certificates, children_in_force
 from assets.gates import bars_gates, children_gates, deciding_gates, record_gates
 from assets.grid import PREVIOUS, reaching_back
 from assets.keys import UNIVERSE, key, stage
-from assets.partitioned import Compute, Partition, Stage, blocked, rules_of
+from assets.metadata import markdown_table
+from assets.partitioned import Compute, Metadata, Partition, Stage, blocked, rules_of
 from assets.pictures import equity_picture, flattened_picture
 from assets.track_records import track_record_compute
 from resources.lake import AssetPath, Lake, Status
@@ -20,10 +21,15 @@ from resources.receipts import Gate
 from resources.store import Store
 from sleevegraph import ledgers
 from sleevegraph.calendar import STEP_DAYS, previous
+from sleevegraph.child_figures import bounds, joins, lost_too_much
+from sleevegraph.correlation_benefit import benefits
+from sleevegraph.flattening import cancelled
 from sleevegraph.manifest import RISK_PROFILES, Manifest, MetaProfile, SleeveProfile
-from sleevegraph.meta_book import FLAT_SCHEMA, WEIGHTS_SCHEMA, flattened, subtree, weights_rows
+from sleevegraph.meta_book import FLAT_SCHEMA, WEIGHTS_SCHEMA, flattened, flattened_before, subtree, weights_rows
 from sleevegraph.metas import meta_weights
 from sleevegraph.track_record import ReturnsWindow
+from sleevegraph.tree import compile_tree
+from sleevegraph.turnover_saved import turnover_saved
 
 WEIGHING = (
     "children",
@@ -92,16 +98,18 @@ def _meta_weights(meta: MetaProfile, records: dict[str, AssetPath], manifest: Ma
             if refusal:
                 return blocked(refusal)
             solutions = {profile: meta_weights(profile, streams[profile], meta, at) for profile in RISK_PROFILES}
-            fallbacks = {p: s.reason for p, s in solutions.items() if s.status != "native"}
-            lost = max(s.lost_share for s in solutions.values())
-            warning = {"warning": f"the join of dates lost {lost:.0%} of the rows"} if lost > meta.max_rows_lost else {}
+            rows = weights_rows(solutions)
+            warnings = lost_too_much(rows, meta)
             figures = {
-                "fallbacks": fallbacks,
-                "lost_share": lost,
-                **warning,
+                "fallbacks": {p: s.reason for p, s in solutions.items() if s.status != "native"},
+                "lost_share": max(s.lost_share for s in solutions.values()),
+                "joins": markdown_table(joins(rows)),
+                "bounds": markdown_table(bounds(rows, meta)),
+                "correlation_benefit": markdown_table(benefits(rows)),
+                **({"warnings": warnings} if warnings else {}),
                 **certificates(store, sleeves, manifest.market, at),
             }
-            return Partition(weights_rows(solutions), figures)
+            return Partition(rows, figures)
 
         return compute
 
@@ -137,7 +145,9 @@ def _meta_track_record(meta: MetaProfile, records: dict[str, AssetPath], manifes
 
         def decision(at: date) -> tuple[ledgers.Targets | None, str]:
             status, reason = lake.standing(weights, str(at))
-            refusal = reason if status is not Status.OK else store.receipts.refusal(children_gates(meta), str(at))
+            refusal = (
+                reason if status is not Status.OK else store.receipts.refusal(children_gates(meta, manifest), str(at))
+            )
             if refusal:
                 return None, refusal
             rows = lake.read(weights, str(at))
@@ -168,22 +178,28 @@ def _meta_track_record(meta: MetaProfile, records: dict[str, AssetPath], manifes
 def _flattened_weights(meta: MetaProfile, manifest: Manifest) -> Stage:
     path = stage(meta.name, "flattened_weights")
     nodes, sleeves = subtree(meta, manifest.metas), sleeves_below(meta, manifest)
+    tree = compile_tree(meta.name, nodes)
+    records = {sleeve.name: _record(sleeve.name, False) for sleeve in sleeves} | {
+        node.name: _record(node.name, True) for node in nodes
+    }
 
     def prepare(store: Store, days: Sequence[date]) -> Compute:
         del days
 
         def compute(at: date) -> Partition:
-            weights, held_metas = children_in_force(store, nodes, at)
+            weights, held_metas = children_in_force(store, nodes, manifest, at)
             empty = [name for name, rows in weights.items() if rows.is_empty()]
             if empty:
                 return blocked(f"{', '.join(empty)} was never certified: {'; '.join(held_metas)}")
             books, held_sleeves = books_in_force(store, sleeves, manifest.market, at)
             held = [*held_metas, *held_sleeves]
-            frame = flattened(meta.name, weights, books)
-            dust = frame.filter("dust")["net"].abs().sum()
+            frame = flattened(tree, weights, books)
+            before = flattened_before(
+                tree, {name: _held_before(store.lake, path, at) for name, path in records.items()}
+            )
             figures = {
-                "symbols": frame["symbol"].n_unique(),
-                "dust": dust,
+                **_flat_figures(frame),
+                "turnover": markdown_table(turnover_saved(before, frame)),
                 **certificates(store, sleeves, manifest.market, at),
             }
             return Partition(frame, figures | ({"held": held} if held else {}))
@@ -201,13 +217,28 @@ def _flattened_weights(meta: MetaProfile, manifest: Manifest) -> Stage:
         prepare,
         held_over=[
             *(gate for sleeve in sleeves for gate in deciding_gates(sleeve, manifest.market)),
-            *(gate for node in nodes for gate in children_gates(node)),
+            *(gate for node in nodes for gate in children_gates(node, manifest)),
         ],
         description="Physical net weight per symbol, gross before netting, and what every path contributes.",
         rules={node.name: rules_of(node, "children") for node in nodes},
         owner=meta.owner,
         picture=lambda lake, partition: flattened_picture(lake, path, partition),
     )
+
+
+def _flat_figures(frame: pl.DataFrame) -> Metadata:
+    """What a page says of a book; a pair of legs that cancels is no error, but worth a line."""
+    gone = cancelled(frame.filter(~pl.col("dust")))
+    pairs = [f"{symbol} ({profile})" for profile, symbol in gone.select("profile", "symbol").iter_rows()]
+    return {
+        "symbols": frame["symbol"].n_unique(),
+        "dust": frame.filter("dust")["net"].abs().sum(),
+        **({"cancelled": pairs[:MAX_NAMED], "cancelled_count": len(pairs)} if pairs else {}),
+    }
+
+
+def _held_before(lake: Lake, path: AssetPath, at: date) -> ledgers.Ledgers:
+    return ledgers.ledgers_from_rows(lake.read(path, str(at)))
 
 
 def _returns(lake: Lake, path: AssetPath, first: date, last: date) -> pl.DataFrame:

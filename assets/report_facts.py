@@ -85,7 +85,7 @@ def _meta(read: Sources, meta: MetaProfile, at: date, days: Sequence[date]) -> M
     tree = Manifest(
         market=market, sleeves=tuple(sleeves), metas=tuple(node for node in read.manifest.metas if node in nodes)
     )
-    weights, held = children_in_force(read.store, nodes, at)
+    weights, held = children_in_force(read.store, nodes, read.manifest, at)
     decided, refusal = read.decided(meta, at)
     record = read.record(stage(name, "meta_track_record"), at)
     reports = tuple(_sleeve(read, sleeve, at, days) for sleeve in sleeves)
@@ -103,7 +103,7 @@ def _meta(read: Sources, meta: MetaProfile, at: date, days: Sequence[date]) -> M
         held=tuple(filter(None, [*reasons, *(report.held for report in reports)])),
         nodes={node.name: _standing(read, node.name, at) for node in nodes[1:]},
         weights=weights,
-        weights_before=children_in_force(read.store, nodes, earlier)[0] if begun else {},
+        weights_before=children_in_force(read.store, nodes, read.manifest, earlier)[0] if begun else {},
         allocation=allocation,
         breadth=breadth,
         books=read.book(name, decided, at) if decided else {},

@@ -9,7 +9,7 @@ from sleevegraph.manifest import Manifest, MetaProfile
 
 def child_weights_check(meta: MetaProfile, manifest: Manifest) -> PartitionCheck:
     """Judge the child weights of a meta under every risk profile."""
-    (gate,) = children_gates(meta)
+    gate, _ = children_gates(meta, manifest)
     names = {m.name for m in manifest.metas}
 
     def prepare(store: Store, keys: list[str]) -> Judge:

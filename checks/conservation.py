@@ -30,7 +30,7 @@ def conservation_check(meta: MetaProfile, manifest: Manifest) -> PartitionCheck:
         def judge(key: str) -> Judgement:
             stored = store.lake.read(path, key)
             at = date.fromisoformat(key)
-            weights, _ = children_in_force(store, nodes, at)
+            weights, _ = children_in_force(store, nodes, manifest, at)
             books, _ = books_in_force(store, sleeves, manifest.market, at)
             findings = []
             for profile in RISK_PROFILES:

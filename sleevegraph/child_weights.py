@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from math import fsum, isfinite
+from math import fsum, isfinite, nan
 
 import polars as pl
 
 from sleevegraph.findings import Finding
 from sleevegraph.manifest import RISK_PROFILES, MetaProfile
+from sleevegraph.projection import projection_residual
 
 TOLERANCE = 1e-9
 STATUSES = ("native", "fallback")
@@ -27,7 +28,8 @@ def child_weights(rows: pl.DataFrame, meta: MetaProfile) -> list[Finding]:
     -------
     list of Finding
         PROFILE_MISSING, CHILD_LOST, CHILD_UNKNOWN, CHILD_DUPLICATE, STATUS_UNKNOWN, WEIGHT_NOT_FINITE, OUT_OF_BOUNDS,
-        CHILD_WEIGHTS_NOT_NORMALIZED; the finding's symbol is the child.
+        CHILD_WEIGHTS_NOT_NORMALIZED, and of a profile without any of these NOT_PROJECTED: its weights are not the
+        projection on the bounds of those that it had without them. The finding's symbol is the child.
     """
     findings = []
     parts = {str(name): part for (name,), part in rows.partition_by("profile", as_dict=True).items()}
@@ -36,7 +38,8 @@ def child_weights(rows: pl.DataFrame, meta: MetaProfile) -> list[Finding]:
             findings.append(_error("PROFILE_MISSING", "", profile, "expected weights of every child, found no row"))
             continue
         found = list(parts[profile].select("child", "weight", "status").iter_rows())
-        findings += [*_names(profile, Counter(child for child, _, _ in found), meta), *_values(profile, found, meta)]
+        own = [*_names(profile, Counter(child for child, _, _ in found), meta), *_values(profile, found, meta)]
+        findings += own or _projection(profile, parts[profile], meta)
     unknown = sorted(set(parts) - set(RISK_PROFILES))
     return findings + [_error("PROFILE_MISSING", "", name, "is no risk profile") for name in unknown]
 
@@ -70,6 +73,15 @@ def _values(profile: str, found: list[tuple[str, float, str]], meta: MetaProfile
         text = f"expected child weights that sum to 1, found {total:.12g}"
         findings.append(_error("CHILD_WEIGHTS_NOT_NORMALIZED", "", profile, text))
     return findings
+
+
+def _projection(profile: str, rows: pl.DataFrame, meta: MetaProfile) -> list[Finding]:
+    weights, unbounded = (rows[name].cast(pl.Float64).fill_null(nan).to_numpy() for name in ("weight", "unbounded"))
+    residual = projection_residual(weights, unbounded, meta.weight_min, meta.weight_max)
+    if residual <= TOLERANCE:
+        return []
+    text = f"expected the projection on the bounds of the weights without them, found a residual of {residual:.3g}"
+    return [_error("NOT_PROJECTED", "", profile, text)]
 
 
 def _error(code: str, child: str, profile: str, text: str) -> Finding:

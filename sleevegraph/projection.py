@@ -49,6 +49,21 @@ def project_bounded_simplex(v: Floats, lower: npt.ArrayLike, upper: npt.ArrayLik
     return weights
 
 
+def projection_residual(weights: Floats, v: Floats, lower: npt.ArrayLike, upper: npt.ArrayLike) -> float:
+    """How far weights (N,) are from being the projection of v: 0 for the projection itself, and for nothing else.
+
+    The largest violation of the Karush-Kuhn-Tucker conditions: sum 1, bounds kept, and one tau with w = v - tau between
+    the bounds, v - tau <= w at a lower and v - tau >= w at an upper one. NaN where a value is not a number.
+    """
+    low, high = (np.full(weights.shape, bound, dtype=np.float64) for bound in (lower, upper))
+    moved = v - weights
+    may_grow, may_shrink = weights < high, weights > low
+    violations = [abs(float(weights.sum()) - 1.0), float((low - weights).max()), float((weights - high).max()), 0.0]
+    if may_grow.any() and may_shrink.any():
+        violations.append(float(moved[may_grow].max() - moved[may_shrink].min()))
+    return float(np.max(violations))
+
+
 def _threshold(values: Floats, low: Floats, high: Floats) -> float:
     breakpoints = np.concatenate([values - low, values - high])
     breakpoints.sort()

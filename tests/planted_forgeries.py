@@ -4,8 +4,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.bundles import LEDGER, META_OPTIMISED, REPORT, TREE, Bundle, Record
-from tests.planted_audits import AT, IN_CASH, META_RUN, SHORT, SLEEVE, Planted, to, tree
+from tests.bundles import LEDGER, MANIFEST, META_OPTIMISED, REPORT, TREE, Bundle, Record
+from tests.homes import LONG
+from tests.planted_audits import AT, IN_CASH, META_RUN, SHORT, SLEEVE, Planted, rule, to, tree
 
 
 def check(name: str, change: Callable[[Record], object], asset: str = "") -> Callable[[Bundle], None]:
@@ -62,6 +63,14 @@ def accepted(name: str, findings: list[str], /, **other: Any) -> Callable[[Bundl
         bundle.write([*records, made])
 
     return plant
+
+
+def cheaper_child(bundle: Bundle) -> None:
+    """One sleeve below a meta borrows at another rate, in the manifest and in the rules of a verdict that says nothing."""
+    rule("ledger.borrow", 0.5)(bundle)
+    name = json.loads(bundle.files[MANIFEST])["manifest"]["sleeves"][0]["name"]
+    values = dict.fromkeys((LONG, SHORT), 0.02) | {name: 0.5}
+    check("parameter_parity", lambda record: record["rules"]["parameters"].update({"ledger.borrow": values}))(bundle)
 
 
 def leaves_moved(bundle: Bundle) -> None:
@@ -171,6 +180,30 @@ FORGERIES = (
         LEDGER,
         "gates",
         says="rules: expected none",
+    ),
+    Planted(
+        "parameters that are not the manifest's",
+        META_RUN,
+        check("parameter_parity", lambda record: record["rules"]["parameters"].update({"ledger.borrow": 0.5})),
+        LEDGER,
+        "gates",
+        says="rules: parameters: expected the manifest's value",
+    ),
+    Planted(
+        "a difference of parameters that nobody said",
+        META_RUN,
+        cheaper_child,
+        LEDGER,
+        "gates",
+        says="expected 1 as judged again, found 0; on one side only: ERROR PARAMETER_MISMATCH ledger.borrow",
+    ),
+    Planted(
+        "a warning of parameters that is none",
+        META_RUN,
+        check("parameter_parity", to("findings", ["WARN STALE_EXCEPTION ledger.borrow: planted"])),
+        LEDGER,
+        "gates",
+        says="expected 0 as judged again, found 1",
     ),
     Planted(
         "a verdict without inputs",

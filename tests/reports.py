@@ -28,6 +28,7 @@ from sleevegraph.report.facts import (
     Standing,
 )
 from sleevegraph.report.page import meta_sections, sleeve_sections
+from sleevegraph.tree import compile_tree
 
 AT, EARLIER = date(2023, 12, 1), date(2023, 11, 21)
 LONG, SHORT, META = "made_up_long", "made_up_short", "made_up_meta"
@@ -219,7 +220,9 @@ def _certified(direction: Direction) -> SleeveReport:
 
 def weights_frame(shares: Mapping[str, float], status: str = "native", reason: str = "") -> pl.DataFrame:
     rows = [
-        {"profile": profile, "child": child, "weight": weight, "status": status, "reason": reason}
+        {"profile": profile, "child": child, "weight": weight, "unbounded": weight, "status": status, "reason": reason}
+        | {"rows_used": 240, "rows_lost": 0, "lost_share": 0.0, "rows_missing": 0}
+        | {"volatility": 0.3 if child == LONG else 0.2, "meta_volatility": 0.15}
         for profile in RISK_PROFILES
         for child, weight in shares.items()
     ]
@@ -229,7 +232,7 @@ def weights_frame(shares: Mapping[str, float], status: str = "native", reason: s
 def physical(sleeves: Sequence[SleeveReport], weights: Mapping[str, pl.DataFrame]) -> dict[str, PhysicalBook]:
     """What the tree flattens to."""
     books = {profile: {sleeve.name: sleeve.book[profile] for sleeve in sleeves} for profile in RISK_PROFILES}
-    flat = flattened(META, weights, books)
+    flat = flattened(compile_tree(META, manifest().metas), weights, books)
     return {profile: physical_book(flat, profile) for profile in RISK_PROFILES}
 
 

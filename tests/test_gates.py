@@ -274,6 +274,8 @@ GATES: dict[str, tuple[AssetPath, str, AssetPath, str]] = {
     "an earlier record before metas": (RECORD, "ledger_identities", (META, "meta_weights"), KEYS[3]),
     "an earlier record before metrics": (RECORD, "ledger_identities", (SHORT, "sleeve_metrics"), KEYS[3]),
     "child weights before books": ((META, "meta_weights"), "child_weights", BOOKS[0], KEYS[1]),
+    "parity before books": ((META, "meta_weights"), "parameter_parity", BOOKS[0], KEYS[1]),
+    "parity before the record": ((META, "meta_weights"), "parameter_parity", (META, "meta_track_record"), KEYS[2]),
     "the audit before the board": ((SHORT, "audit_bundle"), "audit_verified", ("certification_board",), KEYS[1]),
 }
 """What is judged, by what, who must ask, and at which rebalance it asks about the second one."""

@@ -7,6 +7,8 @@ import pytest
 from sleevegraph.errors import ConfigurationError, GateError
 from sleevegraph.manifest import RISK_PROFILES, MetaProfile, SleeveProfile
 from sleevegraph.metas import meta_weights, validate_metas
+from sleevegraph.projection import project_bounded_simplex
+from sleevegraph.risk_profiles import solve
 
 AT = date(2024, 6, 1)
 SLEEVES = tuple(
@@ -75,6 +77,19 @@ def test_a_meta_that_cannot_be_built_is_refused(metas: list[MetaProfile], messag
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("exceptions", "message"),
+    [
+        ({"ledger.slipage": "why"}, "meta m: parity_exceptions: expected keys among selection.train_days, .*slipage"),
+        ({"risk.cluster_cap": "why"}, "meta m: parity_exceptions: expected keys among .*found .'risk.cluster_cap'"),
+        ({"ledger.borrow": " "}, r"meta m: parity_exceptions.ledger.borrow: expected the reason .* found none"),
+    ],
+)
+def test_an_exception_without_a_parameter_or_a_reason_is_refused(exceptions: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        validate_metas(SLEEVES, [meta("m", "s1", "s2").model_copy(update={"parity_exceptions": exceptions})])
+
+
 def test_bounds_that_leave_one_point_are_legal() -> None:
     metas = [meta("m", "s1", "s2", "s3", low=1 / 3, high=1 / 3)]
     assert validate_metas(SLEEVES, metas) == tuple(metas)
@@ -91,6 +106,36 @@ def test_weights_sum_to_one_within_the_bounds(profile: str, profiled: MetaProfil
     assert weights.max() <= profiled.weight_max + 1e-12
     assert (solution.status == "native") == (solution.reason == "")
     assert (solution.rows_used, solution.rows_lost, solution.lost_share) == (240, 0, 0.0)
+
+
+@pytest.mark.parametrize("profile", RISK_PROFILES)
+@pytest.mark.parametrize("low", [0.0, 0.05, 0.15])
+def test_children_are_weighed_without_bounds_and_then_projected_on_them(profile: str, low: float) -> None:
+    given, profiled = streams(4), meta("four", "s4", "s3", "s2", "s1", low=low, high=0.45)
+    solution = meta_weights(profile, given, profiled, AT)
+    joint = np.column_stack([given[name]["ret"].to_numpy() for name in sorted(given)])
+    alone = solve(profile, joint, covariance="ledoit_wolf")
+    assert list(solution.unbounded.values()) == alone.weights.tolist()
+    assert (solution.status, solution.reason) == (alone.status, alone.reason)
+    nearest = project_bounded_simplex(alone.weights, low, 0.45)
+    assert list(solution.weights.values()) == pytest.approx(nearest.tolist(), abs=1e-15)
+
+
+def test_weights_within_the_bounds_keep_their_bits() -> None:
+    wide = meta("four", "s4", "s3", "s2", "s1", low=0.0, high=1.0)
+    for profile in RISK_PROFILES:
+        solution = meta_weights(profile, streams(4), wide, AT)
+        assert solution.weights == solution.unbounded
+
+
+def test_bounds_may_leave_less_than_the_best_within_them_but_nothing_nearer() -> None:
+    tight = meta("four", "s4", "s3", "s2", "s1", low=0.15, high=0.45)
+    solution = meta_weights("min_variance", streams(4), tight, AT)
+    joint = np.column_stack([frame["ret"].to_numpy() for frame in streams(4).values()])
+    best = solve("min_variance", joint, cap=0.45, lower=0.15, covariance="ledoit_wolf").weights
+    weights, unbounded = (np.array(list(found.values())) for found in (solution.weights, solution.unbounded))
+    assert np.var(joint @ weights) > np.var(joint @ best)
+    assert np.linalg.norm(weights - unbounded) < np.linalg.norm(best - unbounded)
 
 
 def test_min_variance_of_two_children_is_the_closed_form() -> None:
@@ -115,14 +160,15 @@ def test_profiles_without_a_solver_are_equal_weight(profile: str) -> None:
     assert (solution.weights, solution.status) == (dict.fromkeys(("s1", "s2", "s3", "s4"), 0.25), "native")
 
 
-def test_only_the_lookback_before_the_date_is_read() -> None:
-    given = streams(2, days=240)
-    expected = meta_weights("min_variance", given, TWO, AT)
+@pytest.mark.parametrize("profile", RISK_PROFILES)
+def test_only_the_lookback_before_the_date_is_read(profile: str) -> None:
+    given = streams(4, days=240)
+    expected = meta_weights(profile, given, FOUR, AT)
     wild = stream(np.full(30, 3.0) * np.arange(30), AT + timedelta(days=29))
     old = stream(np.full(30, -0.9) * np.linspace(0, 1, 30), AT - timedelta(days=241))
     poisoned = {name: pl.concat([old, frame, wild]) for name, frame in given.items()}
-    assert meta_weights("min_variance", poisoned, TWO, AT) == expected
-    assert meta_weights("min_variance", poisoned, TWO, AT + timedelta(days=10)) != expected
+    assert meta_weights(profile, poisoned, FOUR, AT) == expected
+    assert meta_weights(profile, poisoned, FOUR, AT + timedelta(days=10)) != expected
 
 
 def test_rows_that_one_child_lacks_are_lost_not_filled() -> None:
@@ -132,6 +178,7 @@ def test_rows_that_one_child_lacks_are_lost_not_filled() -> None:
     solution = meta_weights("min_variance", short, TWO, AT)
     assert (solution.rows_used, solution.rows_lost) == (60, 40)
     assert solution.lost_share == pytest.approx(0.4, abs=1e-15)
+    assert solution.rows_missing == {"s1": 0, "s2": 40}
     assert solution.weights == meta_weights("min_variance", {**short, "s1": joint}, TWO, AT).weights
 
 
@@ -141,7 +188,8 @@ def test_fewer_than_three_windows_of_joint_history_is_a_recorded_warm_up(days: i
     solution = meta_weights("min_variance", {**given, "s2": given["s2"].tail(days)}, TWO, AT)
     assert solution.status == status
     if status == "fallback":
-        assert solution.weights == {"s1": 0.5, "s2": 0.5}
+        assert solution.weights == solution.unbounded == {"s1": 0.5, "s2": 0.5}
+        assert (solution.volatility, solution.meta_volatility) == ({"s1": None, "s2": None}, None)
         assert solution.reason.startswith(f"warm-up: expected at least 30 joint days, found {days}")
 
 
@@ -174,6 +222,24 @@ def test_weights_do_not_depend_on_the_order_of_children_or_rows() -> None:
     reordered = FOUR.model_copy(update={"children": tuple(sorted(FOUR.children))})
     for profile in ("hrp", "max_sharpe"):
         assert meta_weights(profile, moved, reordered, AT) == meta_weights(profile, given, FOUR, AT)
+
+
+@pytest.mark.parametrize("profile", RISK_PROFILES)
+def test_volatilities_are_those_of_the_joint_days_at_the_weights_of_the_profile(profile: str) -> None:
+    given = {**streams(4), "s3": streams(4)["s3"].tail(100)}
+    solution = meta_weights(profile, given, FOUR, AT)
+    joint = np.column_stack([given[name].tail(100)["ret"].to_numpy() for name in sorted(given)])
+    alone = np.sqrt(365 * np.diag(np.cov(joint.T)))
+    weights = np.array(list(solution.weights.values()))
+    assert list(solution.volatility.values()) == pytest.approx(alone.tolist(), rel=1e-12)
+    assert solution.meta_volatility == pytest.approx(np.sqrt(365 * weights @ np.cov(joint.T) @ weights), rel=1e-12)
+
+
+def test_a_child_in_cash_has_no_volatility() -> None:
+    solution = meta_weights("hrp", {**streams(4), "s3": stream(np.full(240, 1e-4))}, FOUR, AT)
+    assert solution.volatility["s3"] == 0.0
+    assert solution.meta_volatility is not None
+    assert solution.meta_volatility > 0.0
 
 
 def test_a_meta_needs_all_of_its_children() -> None:

@@ -1,10 +1,11 @@
+import daqp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sleevegraph.errors import ConfigurationError
-from sleevegraph.projection import project_bounded_simplex
+from sleevegraph.projection import project_bounded_simplex, projection_residual
 
 
 @st.composite
@@ -44,6 +45,48 @@ def test_projection_is_feasible_and_satisfies_the_variational_inequality(problem
     assert (w >= low).all()
     assert (w <= high).all()
     assert violation(w, v, low, high) <= 1e-9
+
+
+def quadratic_programme(v: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """min |w - v|^2 / 2 by an active-set solver."""
+    upper, lower = np.append(high, 1.0), np.append(low, 1.0)
+    kinds = np.append(np.zeros(len(v), dtype=np.int32), np.int32(5))  # 5: an equality
+    w, _, flag, _ = daqp.solve(np.eye(len(v)), -v, np.ones((1, len(v))), upper, lower, kinds, primal_tol=1e-12)
+    assert flag == 1
+    return np.asarray(w)
+
+
+@settings(max_examples=200, deadline=None)
+@given(bounded_problems())
+def test_projection_meets_the_optimality_conditions_and_a_quadratic_programme(problem: tuple) -> None:
+    v, low, high = problem
+    v = v / max(1.0, np.abs(v).max())  # weights before bounds are of size 1
+    w = project_bounded_simplex(v, low, high)
+    least = (v - w)[w < high].max(initial=-np.inf)  # of tau, so that nothing that may grow should
+    most = (v - w)[w > low].min(initial=np.inf)  # so that nothing that may shrink should
+    tau = least if np.isfinite(least) else most if np.isfinite(most) else 0.0
+    np.testing.assert_allclose(w, np.clip(v - tau, low, high), rtol=0.0, atol=1e-12)
+    assert abs(w.sum() - 1.0) <= 1e-12
+    assert projection_residual(w, v, low, high) <= 1e-12
+    np.testing.assert_allclose(w, quadratic_programme(v, low, high), atol=1e-8)
+
+
+@settings(max_examples=100, deadline=None)
+@given(bounded_problems(), st.data())
+def test_the_residual_finds_every_other_weights(problem: tuple, data: st.DataObject) -> None:
+    v, low, high = problem
+    v = v / max(1.0, np.abs(v).max())
+    w = project_bounded_simplex(v, low, high)
+    i, j = (data.draw(st.integers(0, len(v) - 1)) for _ in range(2))
+    step = min(1e-3, high[i] - w[i], w[j] - low[j])
+    other = w.copy()
+    other[i] += step
+    other[j] -= step
+    moved = i != j and step > 1e-9
+    assert (projection_residual(other, v, low, high) > 1e-10) == moved
+    assert projection_residual(w + 1e-6, v, low, high) > 1e-7
+    assert projection_residual(w + 1.0, v, low, high) > 0.1
+    assert np.isnan(projection_residual(np.full(len(v), np.nan), v, low, high))
 
 
 def test_the_variational_inequality_catches_clip_and_renormalise() -> None:

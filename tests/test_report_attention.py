@@ -102,6 +102,8 @@ def book_broken() -> SleeveReport:
     return replace(usual, book_before={profile: {BENCHMARK: 1.0} for profile in usual.book_before})
 
 
+LOST = {"rows_used": 180, "rows_lost": 60, "lost_share": 0.25, "rows_missing": 60}
+
 PLANTED: dict[str, tuple[str, Callable[[], Report], str]] = {
     "degraded": (
         "standing",
@@ -141,6 +143,15 @@ PLANTED: dict[str, tuple[str, Callable[[], Report], str]] = {
         "correlation",
         twins,
         f"{LONG} and {SHORT}: correlation 1.000: together they diversify nothing",
+    ),
+    "days lost": (
+        "correlation",
+        lambda: meta_report(
+            weights={
+                META: weights_frame({LONG: 0.6, SHORT: 0.4}).with_columns(**{n: pl.lit(v) for n, v in LOST.items()})
+            }
+        ),
+        f"hrp: the join of dates lost 60 of 240 days (25%), for lack of {LONG} (60), {SHORT} (60)",
     ),
     "deep drawdown": ("equity", lambda: sleeve_report(record=crash()), "hrp 6"),
     "failed cell": (

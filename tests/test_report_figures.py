@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sleevegraph.manifest import RISK_PROFILES
 from sleevegraph.meta_book import WEIGHTS_SCHEMA
 from sleevegraph.report import correlation, selection, trades
 from sleevegraph.report.allocation import sleeve_shares
@@ -137,6 +138,40 @@ def test_days_that_a_sleeve_lacks_are_left_out_of_the_correlation_and_not_filled
     late = sleeve_report().record.filter(pl.col("date") >= AT - timedelta(days=100))
     facts = meta_report([sleeve_report(record=late), sleeve_report("SHORT")])
     assert table(facts, "correlation", "100 days in common")
+
+
+def test_the_correlation_benefit_is_shown_per_risk_profile_with_the_calmest_child() -> None:
+    rows = table(meta_report(), "correlation", "Annual volatility")
+    assert set(rows) == set(RISK_PROFILES)
+    meta, best, which, mean, against_best, against_mean = rows["hrp"]
+    assert [share(text) for text in (meta, best, mean)] == pytest.approx([0.15, 0.2, 0.25])
+    assert which == "short"
+    assert [share(text) for text in (against_best, against_mean)] == pytest.approx([0.25, 0.4])
+
+
+def test_a_warm_up_shows_no_volatility_instead_of_a_made_up_one() -> None:
+    blank = weights_frame({LONG: 0.6, SHORT: 0.4}).with_columns(
+        pl.lit(None, pl.Float64).alias(name) for name in ("volatility", "meta_volatility")
+    )
+    rows = table(meta_report(weights={META: blank}), "correlation", "Annual volatility")
+    assert set(rows["hrp"]) == {"\N{EN DASH}"}
+
+
+def test_days_lost_by_the_join_are_shown_with_the_child_that_lacks_them() -> None:
+    short_of = pl.when(pl.col("child") == SHORT).then(80).otherwise(0).alias("rows_missing")
+    lost = {"rows_used": 160, "rows_lost": 80, "lost_share": 1 / 3}
+    weights = weights_frame({LONG: 0.6, SHORT: 0.4}).with_columns(short_of, **{n: pl.lit(v) for n, v in lost.items()})
+    rows = table(meta_report(weights={META: weights}), "correlation", "Days that all children have")
+    assert rows["hrp"] == ["160", "80", f"33.33{NBSP}%", f"{SHORT} (80)"]
+
+
+def test_how_far_the_bounds_moved_the_weights_is_shown() -> None:
+    moved = weights_frame({LONG: 0.95, SHORT: 0.05}).with_columns(
+        unbounded=pl.when(pl.col("child") == LONG).then(0.98).otherwise(0.02)
+    )
+    rows = table(meta_report(weights={META: moved}), "allocation", "Children now")
+    assert f"{0.03 * 2**0.5:.3f}" in rows["hrp"]
+    assert "0.000" in table(meta_report(), "allocation", "Children now")["hrp"]
 
 
 def test_growth_and_drawdown_are_those_of_empyrical() -> None:

@@ -21,7 +21,7 @@ from matplotlib.image import imread
 from sleevegraph.report.facts import RECORD_SCHEMA, MetaReport, Report, SleeveReport, Standing
 from sleevegraph.report.page import meta_page, meta_sections, sleeve_page, sleeve_sections
 from sleevegraph.report.summary import summary
-from tests.reports import AT, LONG, check, meta_report, sleeve_report
+from tests.reports import AT, LONG, check, meta_report, sleeve_report, weights_frame
 
 PROJECT = Path(__file__).resolve().parent.parent
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -273,14 +273,7 @@ def test_a_meta_of_many_sleeves_shows_the_largest_and_counts_the_others() -> Non
         sleeves.append(replace(usual, sleeve=profile))
     facts = meta_report()
     shares = {sleeve.name: 1 / 30 for sleeve in sleeves}
-    rows = facts.weights["made_up_meta"].clear()
-    rows = pl.concat([rows, *(_child(rows, name, share) for name, share in shares.items())])
-    wide = replace(facts, sleeves=tuple(sleeves), weights={"made_up_meta": rows})
+    wide = replace(facts, sleeves=tuple(sleeves), weights={"made_up_meta": weights_frame(shares)})
     html = page(wide)
     assert "6 more sleeves are left out" in html
     assert "23 others" in html
-
-
-def _child(schema: pl.DataFrame, name: str, share: float) -> pl.DataFrame:
-    row = {**dict.fromkeys(schema.columns), "profile": "hrp", "child": name, "weight": share, "status": "native"}
-    return pl.DataFrame([row], schema=schema.schema)

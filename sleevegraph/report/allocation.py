@@ -6,6 +6,7 @@ from itertools import groupby
 import numpy as np
 import polars as pl
 
+from sleevegraph.child_figures import bounds
 from sleevegraph.manifest import RISK_PROFILES
 from sleevegraph.meta_book import WEIGHTS_SCHEMA
 from sleevegraph.report.blocks import (
@@ -76,6 +77,7 @@ def _child_shares(facts: MetaReport, profile: str) -> Shares:
 def _now(facts: MetaReport, children: Sequence[str]) -> Table:
     names = short(children)
     status = dict(facts.weights[facts.name].select("profile", "status").iter_rows())
+    moved = dict(bounds(facts.weights[facts.name], facts.meta).select("profile", "moved").iter_rows())
     rows = []
     for profile in RISK_PROFILES:
         shares = _child_shares(facts, profile)
@@ -93,6 +95,7 @@ def _now(facts: MetaReport, children: Sequence[str]) -> Table:
                 *(share(shares.get(child)) for child in children),
                 stacked(pieces, 0.0, 1.0),
                 text(word, "" if word == "native" else "warning"),
+                figure(moved.get(profile), ".3f"),
                 *(figure(value, ".2f") for value in numbers),
             )
         )
@@ -101,6 +104,7 @@ def _now(facts: MetaReport, children: Sequence[str]) -> Table:
         *(Column(names[child], number=True, swatch=min(i, OTHERS)) for i, child in enumerate(children)),
         Column("", wide=True),
         Column("solved"),
+        Column("moved by the bounds", number=True),
         *(Column(f"effective {what}", number=True) for what in ("children", "sleeves", "symbols")),
     )
     return Table(

@@ -1,11 +1,13 @@
 """Who moves with whom: sleeves against one another, and the winners of one sleeve."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from sleevegraph.report.benefit import children_tables, lost_days
 from sleevegraph.report.blocks import (
     MISSING,
     Cell,
@@ -37,7 +39,8 @@ def sleeves_correlation(facts: MetaReport) -> Section:
     """Correlation of the realised streams of all sleeves below a meta."""
     says = (
         f"Correlation of what the sleeves earned under {HEADLINE}, day by day over the lookback, on the days that all of them have. "
-        "Look for pairs near 1, which diversify nothing, and near \N{MINUS SIGN}1, which cancel each other."
+        "Look for pairs near 1, which diversify nothing, and near \N{MINUS SIGN}1, which cancel each other; below it, for a meta that is "
+        "no calmer than its calmest child."
     )
     names = short([sleeve.name for sleeve in facts.sleeves][:MOST])
     streams = [
@@ -49,14 +52,16 @@ def sleeves_correlation(facts: MetaReport) -> Section:
     joint = streams[0]
     for stream in streams[1:]:
         joint = joint.join(stream, on="date")
+    children, lost = children_tables(facts), lost_days(facts)
     if joint.height < 2:  # noqa: PLR2004 - one day has no correlation
-        return missing(KEY, TITLE, says, "the sleeves have fewer than two days in common before this rebalance")
+        none = missing(KEY, TITLE, says, "the sleeves have fewer than two days in common before this rebalance")
+        return replace(none, blocks=(*none.blocks, *children), attention=lost)
     rho = correlation(joint.drop("date"))
     table = matrix(f"{joint.height} days in common", list(names.values()), rho)
     pairs = zip(*np.triu_indices(len(names), 1), strict=True)
     attention = tuple(_same(list(names), rho, int(i), int(j)) for i, j in pairs if not abs(rho[i, j]) < SAME)
     left_out = f"; {len(facts.sleeves) - MOST} more sleeves are left out" if len(facts.sleeves) > MOST else ""
-    return Section(KEY, TITLE, says + left_out, (table,), attention)
+    return Section(KEY, TITLE, says + left_out, (table, *children), (*attention, *lost))
 
 
 def winners_matrix(facts: SleeveReport) -> tuple[Table, ...]:

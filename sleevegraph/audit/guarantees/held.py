@@ -10,14 +10,16 @@ from sleevegraph.weight_sanity import WITHOUT_ANSWER
 
 HELD = "held"
 """Status of a meta's cell that kept its weights."""
+REFUSING = ("child_weights", "parameter_parity")
+"""Checks that a meta's weights have to pass before anybody holds them."""
 
 
 def held_without_cause(evidence: Evidence, sleeves: Mapping[str, SleeveProfile]) -> Iterator[str]:
     """Weights that are said to be held over although nothing was refused."""
     kept = [cell.profile for cell in evidence.of(MetaCell) if cell.status == HELD]
-    passed = any(check.check == "child_weights" and check.state == "PASSED" for check in evidence.of(Check))
-    if kept and passed:
-        yield f"cell {kept[0]}: expected weights held over only after child_weights failed, found that it PASSED"
+    asked = [check for check in evidence.of(Check) if check.check in REFUSING]
+    if kept and asked and all(check.state == "PASSED" for check in asked):
+        yield f"cell {kept[0]}: expected weights held over only after {' or '.join(REFUSING)} failed, found that it PASSED"
     for child in evidence.of(Child):
         if not child.held or child.standing == BLOCKED:
             continue

@@ -11,9 +11,10 @@ from sleevegraph.audit.facts import CheckRecord
 from sleevegraph.audit.guarantees.acceptances import misaccepted
 from sleevegraph.audit.guarantees.streams import sleeve_of
 from sleevegraph.audit.guarantees.verdict import Failure, Verdict, verdict
-from sleevegraph.audit.guarantees.verdict_contents import incomplete
+from sleevegraph.audit.guarantees.verdict_contents import LOOK_AHEAD, incomplete, scored_by
 from sleevegraph.audit.layout import LEDGER
 from sleevegraph.certification import Standing, meta_standing, sleeve_standing
+from sleevegraph.parity import parameters
 from sleevegraph.weight_sanity import certification
 
 STATES = ("PASSED", "FAILED", "ABSENT", "STALE")
@@ -26,7 +27,7 @@ SLEEVE_CHECKS: Mapping[str, tuple[str, ...]] = {
     "sleeve_metrics": ("extreme_metrics", "benchmark_beta"),
 }
 META_CHECKS: Mapping[str, tuple[str, ...]] = {
-    "meta_weights": ("child_weights",),
+    "meta_weights": ("child_weights", "parameter_parity"),
     "meta_track_record": ("ledger_identities",),
     "flattened_weights": ("conservation", "concentration"),
     "meta_metrics": ("extreme_metrics",),
@@ -114,6 +115,8 @@ def gates(evidence: Evidence) -> Verdict:
 def _expected(evidence: Evidence) -> Iterator[tuple[str, str]]:
     """(asset, check) of everything that a certificate rests on; what is below a meta has ledgers of its own."""
     own = SLEEVE_CHECKS if evidence.kind == "sleeve" else META_CHECKS
+    if evidence.kind == "sleeve" and sleeve_of(evidence).signal is not None:
+        yield scored_by(sleeve_of(evidence)), LOOK_AHEAD
     for owner, checks in (("", MARKET_CHECKS), (f"{evidence.resolved.portfolio}/", own)):
         for asset, names in checks.items():
             yield from ((f"{owner}{asset}", name) for name in names)
@@ -124,7 +127,7 @@ def _used(evidence: Evidence) -> Iterator[str]:
     name, rules = evidence.resolved.portfolio, evidence.manifest
     yield from MARKET_STAGES
     if evidence.kind == "sleeve":
-        yield "technical_ratings"
+        yield scored_by(sleeve_of(evidence))
         yield from (f"{name}/{asset}" for asset in (*SLEEVE_STAGES, "sleeve_metrics"))
         return
     yield from (f"{sleeve.name}/{asset}" for sleeve in rules.sleeves for asset in ("risk_weights", "track_record"))
@@ -162,7 +165,8 @@ def _rules(evidence: Evidence) -> list[dict[str, Any]]:
     """The parts of the manifest whose keys a check's rules may be."""
     manifest, name = evidence.manifest.model_dump(mode="json"), evidence.resolved.portfolio
     own = [profile for kind in ("sleeves", "metas") for profile in manifest[kind] if profile["name"] == name]
-    return [manifest["market"], *own, *(profile["risk"] for profile in own if "risk" in profile)]
+    compared = [{"parameters": parameters(m, evidence.manifest)} for m in evidence.manifest.metas if m.name == name]
+    return [manifest["market"], *own, *(profile["risk"] for profile in own if "risk" in profile), *compared]
 
 
 def _unruled(check: Check, rules: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -5,19 +5,25 @@ from collections.abc import Iterator, Mapping
 from sleevegraph.audit.contract import Atoms, Check
 from sleevegraph.audit.evidence import Evidence
 from sleevegraph.calendar import previous
+from sleevegraph.manifest import SleeveProfile
+from sleevegraph.parity import parity
+
+LOOK_AHEAD, SIGN_TEST = "look_ahead", "directional_sign_test"
 
 RULES: Mapping[str, tuple[str, ...]] = {
     "bars_complete": ("completeness",),
+    LOOK_AHEAD: ("signal",),
     "solver_failure_rate": ("engines", "engine_of_record", "max_failure_share", "failure_windows"),
     "weight_sanity": ("engines", "engine_of_record", "cluster_cap", "max_cluster_weight"),
     "child_weights": ("children", "weight_min", "weight_max"),
+    "parameter_parity": ("parity_exceptions", "parameters"),
     "concentration": ("concentration_warn", "concentration_block"),
 }
 """By check the rules of the manifest that it reads; of all others none."""
-_STREAMS, _WEIGHTS = "synthetic_returns/directional_sign_test", "risk_weights/directional_sign_test"
+_STREAMS, _WEIGHTS = f"synthetic_returns/{SIGN_TEST}", f"risk_weights/{SIGN_TEST}"
 _MARKET_INPUTS: Mapping[str, tuple[str, ...]] = {
     "universe/bars_complete": ("daily_bars",),
-    _STREAMS: ("daily_bars", "universe", "technical_ratings"),
+    _STREAMS: ("daily_bars", "universe"),
     _WEIGHTS: ("universe",),
 }
 _OWN_INPUTS: Mapping[str, tuple[str, ...]] = {
@@ -27,6 +33,11 @@ _OWN_INPUTS: Mapping[str, tuple[str, ...]] = {
     "risk_weights/weight_sanity": ("solver_cells",),
 }
 """By last part of the asset and check the assets, of the market and of the sleeve, that a verdict rests on beside its own."""
+
+
+def scored_by(sleeve: SleeveProfile) -> str:
+    """The asset that a sleeve chooses its candidates by."""
+    return "technical_ratings" if sleeve.signal is None else f"signals/{sleeve.logic}"
 
 
 def incomplete(evidence: Evidence, check: Check) -> Iterator[str]:
@@ -40,6 +51,7 @@ def incomplete(evidence: Evidence, check: Check) -> Iterator[str]:
         yield f"inputs: expected {', '.join(lost)}, found none"
     if check.state == "PASSED":
         yield from _unborne_by_figures(evidence, check)
+        yield from _unlike_the_manifest(evidence, check)
 
 
 def _inputs(evidence: Evidence, check: Check) -> Iterator[str]:
@@ -48,6 +60,10 @@ def _inputs(evidence: Evidence, check: Check) -> Iterator[str]:
     yield from _MARKET_INPUTS.get(key, ())
     yield from (f"{own}/{name}" for name in _OWN_INPUTS.get(key, ()))
     metas, sleeves = evidence.manifest.metas, evidence.manifest.sleeves
+    if check.check == LOOK_AHEAD:
+        yield "daily_bars"
+    if key == _STREAMS:
+        yield from (scored_by(sleeve) for sleeve in sleeves if sleeve.name == own)
     names = {meta.name for meta in metas}
     if check.check == "child_weights":
         children = [child for meta in metas if meta.name == own for child in meta.children]
@@ -67,7 +83,17 @@ def _unborne_by_figures(evidence: Evidence, check: Check) -> Iterator[str]:
         share, most = check.figures.get("failure_share"), check.rules.get("max_failure_share")
         if not (isinstance(share, float) and isinstance(most, float) and 0.0 <= share <= most):
             yield f"figures: failure_share: expected at most {most}, found {share}"
-    if check.asset.endswith("/synthetic_returns"):
+    if check.check == SIGN_TEST and check.asset.endswith("/synthetic_returns"):
         expected, found = len(evidence.only(Atoms).atoms), check.figures.get("atoms")
         if found != expected:
             yield f"figures: atoms: expected {expected} as the ledger has them, found {found}"
+
+
+def _unlike_the_manifest(evidence: Evidence, check: Check) -> Iterator[str]:
+    """Findings on the parameters of the manifest that are not those that judging them again gives."""
+    metas = [meta for meta in evidence.manifest.metas if meta.name == evidence.resolved.portfolio]
+    if check.check == "parameter_parity" and metas:
+        again = [f"{f.level} {f.code} {f.symbol}: {f.message}" for f in parity(metas[0], evidence.manifest)[0]]
+        wrong = sorted({*again} ^ {*check.findings})
+        if wrong:
+            yield f"findings: expected {len(again)} as judged again, found {len(check.findings)}; on one side only: {wrong[0]}"
