@@ -11,7 +11,7 @@ import polars as pl
 from assets.audit_facts import SLEEVE_STAGES, meta_facts, sleeve_facts
 from assets.audit_sources import AUDIT, AuditSources, Versions
 from assets.grid import PREVIOUS, reaching_back
-from assets.keys import KNOWN_BARS, RATINGS, UNIVERSE, key, stage
+from assets.keys import KNOWN_BARS, UNIVERSE, key, scores_path, stage
 from assets.metas import sleeves_below
 from assets.pages import submit_pages
 from assets.partitioned import Compute, Metadata, Partition, Stage
@@ -33,7 +33,7 @@ F = TypeVar("F", bound=Facts)
 def sleeve_audit_stage(sleeve: SleeveProfile, market: MarketProfile, versions: Versions) -> Stage:
     """The bundle of a sleeve; `versions` has the code version of every asset that it names."""
     weights = stage(sleeve.name, "risk_weights")
-    used = [UNIVERSE, RATINGS, *(stage(sleeve.name, asset) for asset in SLEEVE_STAGES)]
+    used = [UNIVERSE, scores_path(sleeve), *(stage(sleeve.name, asset) for asset in SLEEVE_STAGES)]
     before = {weights: reaching_back(1)} if sleeve.risk.turnover_limit is not None else {}
     deps = [dg.AssetDep(key(path), partition_mapping=before.get(path)) for path in used]
     manifest = Manifest(market=market, sleeves=(sleeve,), metas=())

@@ -12,7 +12,7 @@ import polars as pl
 from assets.audit_sources import AUDIT, AuditSources
 from assets.books import children_in_force, weights_in_force
 from assets.gates import deciding_gates, meta_gates, sleeve_gates
-from assets.keys import RATINGS, UNIVERSE, stage
+from assets.keys import UNIVERSE, scores_path, stage
 from assets.solvers import weights_before
 from assets.verdicts import acceptances, check_record, sleeve_certificate
 from resources.lake import AssetPath
@@ -40,8 +40,9 @@ def sleeve_facts(read: AuditSources, at: date) -> SleeveFacts:
     gates = sleeve_gates(sleeve, market)
     checks = [check_record(read.store, gate, key) for gate in gates]
     standing, reasons = sleeve_standing(checks, sleeve_certificate(checks))
-    paths = [UNIVERSE, RATINGS, *(stage(sleeve.name, asset) for asset in SLEEVE_STAGES)]
-    frames = {path[-1]: read.lake.read(path, key) for path in paths if path[-1] in SHOWN}
+    own = [stage(sleeve.name, asset) for asset in SLEEVE_STAGES]
+    frames = {path[-1]: read.lake.read(path, key) for path in (UNIVERSE, *own) if path[-1] in SHOWN}
+    rows = {path: frames[path[-1]].height for path in (UNIVERSE, *own) if path[-1] in SHOWN}
     before = weights_before(read.store, sleeve, at) if sleeve.risk.turnover_limit is not None else None
     return SleeveFacts(
         name=sleeve.name,
@@ -49,7 +50,7 @@ def sleeve_facts(read: AuditSources, at: date) -> SleeveFacts:
         at=at,
         stages=[
             *([read.stage(stage(sleeve.name, "risk_weights"), before)] if before else []),
-            *(read.stage(path, key, frames[path[-1]].height if path[-1] in SHOWN else None) for path in paths),
+            *(read.stage(path, key, rows.get(path)) for path in (UNIVERSE, scores_path(sleeve), *own)),
         ],
         bars=read.bars(at),
         environment=environment(),
@@ -82,7 +83,7 @@ def meta_facts(read: AuditSources, at: date) -> MetaFacts:
     checks = [check_record(store, gate, str(at)) for gate in gates]
     ledgers = {portfolio.name: _ledger(read, portfolio.name, at) for portfolio in (*sleeves, *below)}
     books = {sleeve.name: _book(read, sleeve, ledgers[sleeve.name], at) for sleeve in sleeves}
-    in_force = {node.name: children_in_force(store, [node], at) for node in (*below, meta)}
+    in_force = {node.name: children_in_force(store, [node], read.manifest, at) for node in (*below, meta)}
     held = {name: reason for name, (_, reason) in books.items()}
     held |= {node.name: "; ".join(in_force[node.name][1]) for node in below}
     children = [_child(name, records, held[name], meta=name in in_force) for name, records in ledgers.items()]

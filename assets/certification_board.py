@@ -20,6 +20,7 @@ from sleevegraph.audit.ledger import current, newest_hash, read_ledger
 from sleevegraph.certification import BLOCKED
 from sleevegraph.errors import LakeError
 from sleevegraph.manifest import Manifest
+from sleevegraph.refused import Refused
 from sleevegraph.weight_sanity import CERTIFIED, DEGRADED
 
 BOARD: AssetPath = ("certification_board",)
@@ -37,11 +38,12 @@ SCHEMA = pl.Schema(
     }
 )
 COLOURS = {CERTIFIED: "#2b7a4b", DEGRADED: "#e8b339", BLOCKED: "#b3261e"}
-SHOWN_DATES = 75
+SHOWN_DATES, SHOWN_ROWS = 75, 60
+"""What a picture and a table of the page have room for; the partition has all."""
 
 
-def certification_board_stage(manifest: Manifest) -> Stage:
-    """One row per sleeve and meta."""
+def certification_board_stage(manifest: Manifest, refused: Sequence[Refused] = ()) -> Stage:
+    """One row per sleeve and meta; those of profiles that are refused come last, blocked."""
     kinds = {sleeve.name: "sleeve" for sleeve in manifest.sleeves} | {meta.name: "meta" for meta in manifest.metas}
 
     def prepare(store: Store, days: Sequence[date]) -> Compute:
@@ -49,6 +51,7 @@ def certification_board_stage(manifest: Manifest) -> Stage:
 
         def compute(at: date) -> Partition:
             rows = [_row(store, name, kind, at) for name, kind in kinds.items()]
+            rows += [_refused_row(one) for one in refused]
             frame = pl.DataFrame(rows, schema=SCHEMA)
             return Partition(frame, _figures(frame))
 
@@ -61,7 +64,7 @@ def certification_board_stage(manifest: Manifest) -> Stage:
         [key(stage(name, AUDIT)) for name in kinds],
         prepare,
         description="Every sleeve and meta: CERTIFIED, DEGRADED or BLOCKED, and why.",
-        rules={"portfolios": sorted(kinds)},
+        rules={"portfolios": sorted(kinds)} | ({"refused": {r.name: r.reason for r in refused}} if refused else {}),
         owner="portfolio",
         picture=board_picture,
     )
@@ -91,20 +94,41 @@ def _row(store: Store, name: str, kind: str, at: date) -> dict[str, object]:
     }
 
 
+def _refused_row(one: Refused) -> dict[str, object]:
+    """Of a profile that has no bundle, since nothing of it can run."""
+    return {
+        "portfolio": one.name,
+        "kind": one.kind,
+        "standing": BLOCKED,
+        "reasons": [f"profile refused: {one.reason}"],
+        "checks": 0,
+        "not_passed": 0,
+        "warnings": 0,
+        "accepted": 0,
+        "ledger_head": "",
+    }
+
+
 def _figures(frame: pl.DataFrame) -> Metadata:
     counts = Counter(frame["standing"].to_list())
     reasons = pl.col("reasons").list.join("; ").str.slice(0, 200)
     return {
         **{standing: counts[standing] for standing in COLOURS},
-        "board": markdown_table(frame.with_columns(reasons).drop("ledger_head")),
+        "board": markdown_table(_shown(frame).with_columns(reasons).drop("ledger_head")),
     }
+
+
+def _shown(frame: pl.DataFrame) -> pl.DataFrame:
+    """All rows, or where there are too many those that fall short of CERTIFIED before the others, metas before sleeves."""
+    order = [pl.col("standing") == CERTIFIED, pl.col("kind") != "meta"]
+    return frame if frame.height <= SHOWN_ROWS else frame.sort(order, maintain_order=True).head(SHOWN_ROWS)
 
 
 def board_picture(lake: Lake, partition: str) -> Metadata:
     """Sleeves and metas by rebalance date, coloured by how they stand, up to one rebalance."""
     keys = [stored for stored in lake.partitions(BOARD) if stored <= partition][-SHOWN_DATES:]
     frames = [lake.read(BOARD, stored) for stored in keys]
-    names = frames[-1]["portfolio"].to_list()
+    names = _shown(frames[-1])["portfolio"].to_list()
     standings = [dict(frame.select("portfolio", "standing").iter_rows()) for frame in frames]
 
     def draw(figure: Any) -> None:
@@ -125,4 +149,5 @@ def board_picture(lake: Lake, partition: str) -> Metadata:
         handles = [Patch(color=colour, label=standing) for standing, colour in COLOURS.items()]
         figure.legend(handles=handles, fontsize=6, ncols=3, loc="outside lower center", frameon=False)
 
-    return picture(f"certificates to {partition}", draw, size=(8.0, 0.9 + 0.28 * len(names)))
+    of_all = f", {len(names)} of {frames[-1].height}" if len(names) < frames[-1].height else ""
+    return picture(f"certificates to {partition}{of_all}", draw, size=(8.0, 0.9 + 0.28 * len(names)))

@@ -1,10 +1,11 @@
 """Which checks gate which assets: the one list that assets, checks, commands and the board of certificates share."""
 
-from assets.keys import UNIVERSE, stage
+from assets.keys import UNIVERSE, signal_path, stage
 from assets.partitioned import rules_of
 from resources.receipts import Gate
 from sleevegraph.manifest import Manifest, MarketProfile, MetaProfile, SleeveProfile
 from sleevegraph.meta_book import subtree
+from sleevegraph.parity import parameters
 
 CONSERVATION, SIGN_TEST, AUDIT_CHECK = "conservation", "directional_sign_test", "audit_verified"
 
@@ -12,6 +13,13 @@ CONSERVATION, SIGN_TEST, AUDIT_CHECK = "conservation", "directional_sign_test", 
 def bars_gates(market: MarketProfile) -> list[Gate]:
     """Of the universe, before anything may be decided on the market's bars."""
     return [Gate(UNIVERSE, "bars_complete", rules_of(market, "completeness"))]
+
+
+def signal_gates(sleeve: SleeveProfile) -> list[Gate]:
+    """Of the scores of the sleeve's own signal, before it may choose by them; none where it chooses by a rating."""
+    if sleeve.signal is None:
+        return []
+    return [Gate(signal_path(sleeve.logic), "look_ahead", rules_of(sleeve, "signal"))]
 
 
 def streams_gates(sleeve: SleeveProfile) -> list[Gate]:
@@ -37,10 +45,16 @@ def record_gates(portfolio: str, *, meta: bool) -> list[Gate]:
     return [Gate(stage(portfolio, "meta_track_record" if meta else "track_record"), "ledger_identities")]
 
 
-def children_gates(meta: MetaProfile) -> list[Gate]:
+def children_gates(meta: MetaProfile, manifest: Manifest) -> list[Gate]:
     """Of a meta's child weights, before anybody may hold them."""
     rules = rules_of(meta, "children", "weight_min", "weight_max")
-    return [Gate(stage(meta.name, "meta_weights"), "child_weights", rules)]
+    return [Gate(stage(meta.name, "meta_weights"), "child_weights", rules), parity_gate(meta, manifest)]
+
+
+def parity_gate(meta: MetaProfile, manifest: Manifest) -> Gate:
+    """Of the parameters of everybody below a meta, which are its rules: another cost makes the verdict stale."""
+    rules = {**rules_of(meta, "parity_exceptions"), "parameters": parameters(meta, manifest)}
+    return Gate(stage(meta.name, "meta_weights"), "parameter_parity", rules)
 
 
 def flat_gates(meta: MetaProfile) -> list[Gate]:
@@ -52,9 +66,21 @@ def flat_gates(meta: MetaProfile) -> list[Gate]:
     ]
 
 
+def trade_gates(meta: MetaProfile) -> list[Gate]:
+    """Of a trade list: a broken one must not be traded. No certificate rests on it."""
+    rules = rules_of(meta, "trading", "ledger.slippage", "ledger.commission")
+    return [Gate(stage(meta.name, "trade_list"), "trade_list_reconciles", rules)]
+
+
 def deciding_gates(sleeve: SleeveProfile, market: MarketProfile) -> list[Gate]:
     """All that stands between the bars and a sleeve's weights, in the order of the graph."""
-    return [*bars_gates(market), *streams_gates(sleeve), *cells_gates(sleeve), *weights_gates(sleeve)]
+    return [
+        *bars_gates(market),
+        *signal_gates(sleeve),
+        *streams_gates(sleeve),
+        *cells_gates(sleeve),
+        *weights_gates(sleeve),
+    ]
 
 
 def sleeve_gates(sleeve: SleeveProfile, market: MarketProfile) -> list[Gate]:
@@ -62,6 +88,7 @@ def sleeve_gates(sleeve: SleeveProfile, market: MarketProfile) -> list[Gate]:
     cells, metrics = stage(sleeve.name, "solver_cells"), stage(sleeve.name, "sleeve_metrics")
     return [
         *bars_gates(market),
+        *signal_gates(sleeve),
         *streams_gates(sleeve),
         *cells_gates(sleeve),
         *(Gate(cells, check, blocking=False) for check in ("engine_agreement", "profile_convergence")),
@@ -75,7 +102,7 @@ def meta_gates(meta: MetaProfile, manifest: Manifest) -> list[Gate]:
     """Every check of a meta's own assets, and of the market's bars."""
     return [
         *bars_gates(manifest.market),
-        *children_gates(meta),
+        *children_gates(meta, manifest),
         *record_gates(meta.name, meta=True),
         *flat_gates(meta),
         Gate(stage(meta.name, "meta_metrics"), "extreme_metrics", blocking=False),
@@ -106,4 +133,5 @@ def all_gates(manifest: Manifest) -> list[Gate]:
     """Every check of the graph that is partitioned by rebalance, each once."""
     names = [portfolio.name for portfolio in (*manifest.sleeves, *manifest.metas)]
     gates = [gate for name in names for gate in (*gates_of(name, manifest), *audit_gates(name))]
+    gates += [gate for meta in manifest.metas for gate in trade_gates(meta)]
     return list({(gate.path, gate.check): gate for gate in gates}.values())

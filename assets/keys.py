@@ -16,6 +16,16 @@ UNIVERSE: AssetPath = ("universe",)
 RATINGS: AssetPath = ("technical_ratings",)
 
 
+def signal_path(logic: str) -> AssetPath:
+    """Lake path of the scores of a logic's own signal."""
+    return ("signals", logic)
+
+
+def scores_path(sleeve: SleeveProfile) -> AssetPath:
+    """Lake path of what a sleeve chooses its candidates by."""
+    return RATINGS if sleeve.signal is None else signal_path(sleeve.logic)
+
+
 def stage(portfolio: str, asset: str) -> AssetPath:
     """Lake path and asset key of one stage of a sleeve or meta."""
     return (portfolio, asset)

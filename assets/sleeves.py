@@ -6,9 +6,9 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from assets.gates import bars_gates, deciding_gates, record_gates
+from assets.gates import bars_gates, deciding_gates, record_gates, signal_gates
 from assets.grid import PREVIOUS
-from assets.keys import KNOWN_BARS, RATINGS, UNIVERSE, atoms_of, eligible, key, stage
+from assets.keys import KNOWN_BARS, UNIVERSE, atoms_of, eligible, key, scores_path, stage
 from assets.metadata import markdown_table
 from assets.partitioned import Compute, Partition, Stage, cash, inherited, rules_of
 from assets.pictures import equity_picture
@@ -40,14 +40,20 @@ def sleeve_stages(sleeve: SleeveProfile, market: MarketProfile) -> list[Stage]:
 
 
 def _candidates(sleeve: SleeveProfile, market: MarketProfile) -> Stage:
+    scored = scores_path(sleeve)
+    column, decides = (sleeve.rating, "rating") if sleeve.rating else ("score", "logic")
+
     def prepare(store: Store, days: Sequence[date]) -> Compute:
         del days
 
         def compute(at: date) -> Partition:
-            standing = inherited(store.lake, RATINGS, str(at))
+            standing = inherited(store.lake, scored, str(at))
             if standing:
                 return standing
-            universe, ratings = store.lake.read(UNIVERSE, str(at)), store.lake.read(RATINGS, str(at))
+            universe = store.lake.read(UNIVERSE, str(at))
+            if not universe["eligible"].any():
+                return cash("no symbol is eligible")
+            ratings = store.lake.read(scored, str(at)).select("symbol", rating=column)
             frame = candidates_rule.candidates(universe, ratings, sleeve)
             return Partition(frame, {"reasons": dict(frame["reason"].value_counts(sort=True).iter_rows())})
 
@@ -57,11 +63,11 @@ def _candidates(sleeve: SleeveProfile, market: MarketProfile) -> Stage:
         stage(sleeve.name, "candidates"),
         "sleeves",
         candidates_rule.SCHEMA,
-        [key(UNIVERSE), key(RATINGS)],
+        [key(UNIVERSE), key(scored)],
         prepare,
-        gates=bars_gates(market),
-        description=f"Eligible symbols whose {sleeve.rating} points {sleeve.direction}, the strongest first.",
-        rules=rules_of(sleeve, "rating", "direction", "selection.limit"),
+        gates=[*bars_gates(market), *signal_gates(sleeve)],
+        description=f"Eligible symbols whose {sleeve.scored_by} points {sleeve.direction}, the strongest first.",
+        rules=rules_of(sleeve, decides, "direction", "quotes", "selection.limit"),
         owner=sleeve.owner,
     )
 

@@ -5,7 +5,7 @@ from datetime import date
 import polars as pl
 
 from assets.gates import streams_gates, weights_gates
-from assets.keys import RATINGS, UNIVERSE, atoms_of, stage
+from assets.keys import UNIVERSE, atoms_of, scores_path, stage
 from checks.partitioned import Judge, Judgement, PartitionCheck
 from resources.lake import BARS, Status
 from resources.store import Store
@@ -38,7 +38,7 @@ def streams_sign_check(sleeve: SleeveProfile, market: MarketProfile) -> Partitio
     return PartitionCheck(
         *streams_gates(sleeve),
         prepare,
-        inputs=[BARS, UNIVERSE, RATINGS, stage(sleeve.name, "candidates"), stage(sleeve.name, "winners")],
+        inputs=[BARS, UNIVERSE, scores_path(sleeve), stage(sleeve.name, "candidates"), stage(sleeve.name, "winners")],
         description="LONG s = r, SHORT s = -min(r, 1), every atom, every day.",
     )
 

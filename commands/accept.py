@@ -9,7 +9,8 @@ import click
 from assets.gate_states import ACCEPTED, WARNED, GateState, acceptance_of, gate_state
 from assets.gates import CONSERVATION, SIGN_TEST, all_gates, gates_of
 from commands.home import GridDate, with_home
-from profiles.load import load_manifest
+from commands.in_use import sound_in_use
+from profiles.sound import Sound
 from resources.acceptances import Acceptance
 from resources.home import Home
 from resources.receipts import Gate
@@ -33,8 +34,9 @@ NEVER = (SIGN_TEST, CONSERVATION)
 def accept(home: Home, check: str, asset: str, day: date, because: str, by: str) -> None:
     """Accept what CHECK warns of in ASSET (for example meta_fractal/flattened_weights) at DATE; written to the ledger."""
     because, by = _said("--because", because), _said("--by", by)
-    manifest, store = load_manifest(), Store(home=str(home.root))
-    gate = _gate(check, asset, manifest)
+    sound, store = sound_in_use(), Store(home=str(home.root))
+    manifest = sound.profiles.manifest
+    gate = _gate(check, asset, sound)
     found = gate_state(store, gate, str(day))
     if found.state != ACCEPTED:
         store.acceptances.write(_acceptance(store, found, because, by))
@@ -52,12 +54,13 @@ def _said(option: str, text: str) -> str:
     return text.strip()
 
 
-def _gate(check: str, asset: str, manifest: Manifest) -> Gate:
-    gates = {("/".join(gate.path), gate.check): gate for gate in all_gates(manifest)}
+def _gate(check: str, asset: str, sound: Sound) -> Gate:
+    gates = {("/".join(gate.path), gate.check): gate for gate in all_gates(sound.profiles.manifest)}
     if check in NEVER:
         raise ConfigurationError(f"CHECK: {check} is never accepted; correct the cause and materialise {asset} again")
     if (asset, check) in gates:
         return gates[asset, check]
+    sound.require("ASSET", asset.partition("/")[0])
     checks, assets = sorted({name for _, name in gates}), sorted(path for path, name in gates if name == check)
     if check not in checks:
         raise ConfigurationError(f"CHECK: expected one of {', '.join(checks)}, found {check!r}")

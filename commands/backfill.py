@@ -14,9 +14,10 @@ from rich.console import Console
 from assets.grid import GRID
 from commands.home import GridDate, create, open_instance, with_home
 from commands.in_force import held_over
+from commands.in_use import definitions_in_use, manifest_in_use, sound_in_use
 from commands.progress import quiet_run
 from commands.stored import warning_of
-from profiles.load import load_manifest
+from profiles.sound import Sound
 from resources.home import Home
 from resources.solver_pool import warm_up
 from resources.store import PATH_VARIABLE, SOURCE_VARIABLE, Store
@@ -51,11 +52,10 @@ def backfill(
     create(home)
     console = Console(stderr=True)
     began = time.monotonic()
-    from definitions import defs  # noqa: PLC0415 - reads profiles, whose errors are ours to print
-
-    assets = _selected(defs, chosen)
+    defs = definitions_in_use()
+    assets = _selected(defs, chosen, sound_in_use())
     with open_instance(home) as instance:
-        warm_up(sorted({engine for sleeve in load_manifest().sleeves for engine in sleeve.risk.engines}))
+        warm_up(sorted({engine for sleeve in manifest_in_use().sleeves for engine in sleeve.risk.engines}))
         if ingests:
             quiet_run(defs, "ingest", ["daily_bars"], instance, console)
         quiet_run(defs, "rebalance", assets, instance, console, partitions=(str(keys[0]), str(keys[-1])))
@@ -77,12 +77,13 @@ def _keys(first: date, last: date) -> list[date]:
     return grid_dates(first, last)
 
 
-def _selected(defs: dg.Definitions, chosen: Sequence[str]) -> list[str]:
+def _selected(defs: dg.Definitions, chosen: Sequence[str], sound: Sound) -> list[str]:
     """Assets of the rebalance by name, such as meta_fractal/flattened_weights."""
     keys = defs.resolve_job_def("rebalance").asset_layer.selected_asset_keys
     known = sorted(key.to_user_string() for key in keys)
     for name in chosen:
         if name not in known:
+            sound.require("--select", name.partition("/")[0])
             (near,) = get_close_matches(name, known, n=1, cutoff=0.0)
             raise ConfigurationError(f"--select: expected an asset of the rebalance, such as {near}, found {name!r}")
     return list(chosen)
@@ -96,7 +97,7 @@ def _lacks_bars(home: Home) -> bool:
 
 def _say_held_over(home: Home, keys: list[date]) -> int:
     """Tell on stderr what a gate held back, and return at how many rebalances."""
-    store, manifest = Store(home=str(home.root)), load_manifest()
+    store, manifest = Store(home=str(home.root)), manifest_in_use()
     reasons = {key: held_over(store, manifest, str(key)) for key in keys}
     blocked = {key: found for key, found in reasons.items() if found}
     for key, found in list(blocked.items())[:SHOWN]:

@@ -11,8 +11,8 @@ import click
 
 from commands.coverage_text import SHOWN_SYMBOLS, Row, as_csv, datasets_table, remarks, symbols_table
 from commands.home import stdout_console, with_home
+from commands.in_use import manifest_in_use
 from commands.stored import warning_of
-from profiles.load import load_manifest
 from resources.atomic import write_atomically
 from resources.holdings import NAMES, Holding, holdings
 from resources.home import Home
@@ -134,7 +134,7 @@ def _dataset_row(holding: Holding, found: Coverage) -> Row:
 
 
 def _symbol_rows(holding: Holding, found: Coverage) -> list[Row]:
-    rules = load_manifest().market.symbols
+    rules = manifest_in_use().market.symbols
     names = holding.names(found.symbols["symbol"].to_list(), rules)
     return [_plain(row, holding) for row in by_symbol(found, names, rules).iter_rows(named=True)]
 

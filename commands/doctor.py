@@ -17,7 +17,7 @@ from assets.grid import GRID
 from assets.keys import stage
 from commands.home import with_home
 from commands.stored import warning_of
-from profiles.load import load_manifest
+from profiles.sound import load_sound
 from resources.binance.market_lake import MarketLake
 from resources.home import Home
 from resources.lake import Lake
@@ -92,7 +92,7 @@ def _engines() -> Iterator[Line]:
 def _named_engines() -> set[str]:
     """Engines that some sleeve names; profiles that cannot be read are reported with the grid."""
     try:
-        return {engine for sleeve in load_manifest().sleeves for engine in sleeve.risk.engines}
+        return {engine for sleeve in load_sound().profiles.manifest.sleeves for engine in sleeve.risk.engines}
     except SleevegraphError:
         return {"native"}
 
@@ -165,11 +165,13 @@ def _grid(home: Home) -> Iterator[Line]:
         yield "grid", f"every {STEP_DAYS} days, the last that has passed is {passed}, the next is {following}"
     lake = Lake(home.lake)
     try:
-        metas = [meta.name for meta in load_manifest().metas]
+        sound = load_sound()
     except SleevegraphError as error:
         yield PROBLEM, f"profiles: {error}"
         return
-    for meta in metas:
+    for one in sound.refused:
+        yield PROBLEM, f"{one.kind} {one.name} is refused: {one.reason}"
+    for meta in (meta.name for meta in sound.profiles.manifest.metas):
         stored = lake.partitions(stage(meta, "flattened_weights"))
         if not stored:
             yield meta, "no rebalance stored"

@@ -9,11 +9,11 @@ from typing import Any
 import click
 import polars as pl
 
-from assets.keys import RATINGS, UNIVERSE, stage
+from assets.keys import RATINGS, UNIVERSE, signal_path, stage
 from commands.home import GridDate, with_home
 from commands.in_force import books_in_force, decision_in_force, meta_standing, sleeve_standing
+from commands.in_use import manifest_in_use
 from commands.stored import chosen_rebalance, warning_of
-from profiles.load import load_manifest
 from resources.home import Home
 from resources.lake import AssetPath
 from resources.store import Store
@@ -70,7 +70,7 @@ class Story:
 @with_home
 def explain(home: Home, symbol: str, on: date | None) -> None:
     """Follow SYMBOL (BTCUSDT or BINANCE:BTCUSDT) through one rebalance: where it was dropped or what it weighs."""
-    manifest = load_manifest()
+    manifest = manifest_in_use()
     store = Store(home=str(home.root))
     at = chosen_rebalance(home, store.lake, UNIVERSE, on)
     bars = store.lake.known_bars().select("symbol", "date")
@@ -130,12 +130,15 @@ def _rating(row: Row) -> str:
 
 def _sleeve(story: Story, sleeve: SleeveProfile, standing: str) -> None:
     """Tell how far the symbol came in one sleeve."""
+    if sleeve.signal is not None:
+        score, absent = story.row(signal_path(sleeve.logic))
+        story.tell("  signal", f"{sleeve.logic} {signed(score['score'])}" if score else f"{sleeve.logic}: {absent}")
     row, absent = story.row(stage(sleeve.name, "candidates"))
     reason = absent if row is None else candidate_drop(row, sleeve)
     if row is None or reason:
         story.stop("candidates", sleeve.name, reason)
         return
-    story.tell("  candidates", f"rank {row['rank']}, {sleeve.rating} {signed(row['rating'])}")
+    story.tell("  candidates", f"rank {row['rank']}, {sleeve.scored_by} {signed(row['rating'])}")
     row, absent = story.row(stage(sleeve.name, "winners"))
     if row is None or not row["winner"]:
         story.stop("winners", sleeve.name, absent if row is None else f"{row['reason']}{_score(row)}")
@@ -179,7 +182,7 @@ def _metas(story: Story, manifest: Manifest) -> None:
         try:
             decision = decision_in_force(story.store, meta, story.at)
             books = books_in_force(story.store, decision, RISK_PROFILES)
-            standing = meta_standing(story.store, meta, decision.decided)
+            standing = meta_standing(story.store, meta, manifest, decision.decided)
         except (GateError, LakeError) as error:
             story.tell(meta.name, f"without weights: {error}")
             if story.chosen:

@@ -11,8 +11,8 @@ from assets.gate_states import GateState, gate_states
 from assets.gates import all_gates
 from assets.keys import UNIVERSE
 from commands.home import GridDate, stdout_console, with_home
+from commands.in_use import manifest_in_use
 from commands.stored import chosen_rebalance, warning_of
-from profiles.load import load_manifest
 from resources.home import Home
 from resources.receipts import State
 from resources.store import Store
@@ -30,7 +30,7 @@ def gates(home: Home, on: date | None) -> None:
     """Show the state of every gate at one rebalance; exit 1 if any of them blocks."""
     store = Store(home=str(home.root))
     at = chosen_rebalance(home, store.lake, UNIVERSE, on)
-    found = gate_states(store, all_gates(load_manifest()), at)
+    found = gate_states(store, all_gates(manifest_in_use()), at)
     if warning_of(home):
         click.echo(warning_of(home), err=True)
     console = stdout_console()

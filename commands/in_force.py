@@ -59,7 +59,7 @@ def standings(store: Store, meta: MetaProfile, manifest: Manifest, at: date) -> 
     found = {
         sleeve.name: sleeve_standing(store, sleeve, manifest.market, at) for sleeve in sleeves_below(meta, manifest)
     }
-    metas = {node.name: meta_standing(store, node, at) for node in subtree(meta, manifest.metas)}
+    metas = {node.name: meta_standing(store, node, manifest, at) for node in subtree(meta, manifest.metas)}
     return found | {name: standing for name, standing in metas.items() if standing}
 
 
@@ -76,10 +76,10 @@ def sleeve_standing(store: Store, sleeve: SleeveProfile, market: MarketProfile, 
     return ": ".join(filter(None, (figures.get("certification", "UNKNOWN"), "; ".join(reasons[:SHOWN_REASONS])))) + more
 
 
-def meta_standing(store: Store, meta: MetaProfile, at: date) -> str:
+def meta_standing(store: Store, meta: MetaProfile, manifest: Manifest, at: date) -> str:
     """HELD since when and why, where a meta did not weigh its children anew; else empty."""
     status, reason = store.lake.standing(stage(meta.name, "meta_weights"), str(at))
-    refusal = store.receipts.refusal(children_gates(meta), str(at)) if status is Status.OK else reason
+    refusal = store.receipts.refusal(children_gates(meta, manifest), str(at)) if status is Status.OK else reason
     return _held(store, stage(meta.name, "meta_track_record"), at, refusal) if refusal else ""
 
 

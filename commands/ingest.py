@@ -18,8 +18,8 @@ from rich.table import Table
 
 from assets.exchange import MONTHS
 from commands.home import create, open_instance, stdout_console, with_home
+from commands.in_use import definitions_in_use, manifest_in_use
 from commands.progress import quiet_run
-from profiles.load import load_manifest
 from resources.binance.ingest import Ingested
 from resources.binance.progress import showing
 from resources.home import Home
@@ -86,7 +86,7 @@ def ingest(
         os.environ[FROM_VARIABLE] = str(first)
     if symbols or quotes:
         os.environ |= {SYMBOLS_VARIABLE: symbols, QUOTES_VARIABLE: quotes}
-    store, market = Store(home=str(home.root)), load_manifest().market
+    store, market = Store(home=str(home.root)), manifest_in_use().market
     binance = store.binance(market)
     _require_partition(binance.scope.first)
     if dry_run:
@@ -95,10 +95,8 @@ def ingest(
         _say_plan(dataset, plan)
         return
     create(home)
-    from definitions import defs  # noqa: PLC0415 - reads profiles, whose errors are ours to print
-
     began = time.monotonic()
-    figures = _run(defs, home, dataset, binance.scope.first)
+    figures = _run(definitions_in_use(), home, dataset, binance.scope.first)
     _say_summary(dataset, figures, time.monotonic() - began)
 
 
@@ -148,17 +146,15 @@ def _months(first: date | None) -> tuple[str, str]:
 
 def _say_plan(dataset: Dataset, planned: Ingested) -> None:
     """One line per kind of file, on stdout."""
-    plan, symbols = planned.survey.plan, len(planned.survey.symbols)
+    totals, symbols = planned.survey.totals, len(planned.survey.symbols)
     table = Table(title=f"{dataset.name}: {symbols} symbols", title_justify="left")
     for column in ("files", "count", "bytes", "first", "last"):
         table.add_column(column, justify="left" if column == "files" else "right")
-    for what, files in (("new", plan.new), ("restated", plan.restated)):
-        for span, some in sorted(files.partition_by("span", as_dict=True).items()):
-            row = (some.height, decimal(int(some["size"].sum())), some["first"].min(), some["last"].max())
-            table.add_row(f"{what}, {span[0]}", *map(str, row))
-    table.add_row("stored already", str(plan.unchanged), "", "", "")
+    for state, span, files, size, first, last in totals.to_fetch.iter_rows():
+        table.add_row(f"{state}, {span}", str(files), decimal(size), str(first), str(last))
+    table.add_row("stored already", str(totals.unchanged), "", "", "")
     stdout_console().print(table)
-    click.echo(f"{plan.files.height} files of {decimal(plan.transferred)} to fetch; nothing was fetched (--dry-run)")
+    click.echo(f"{totals.files} files of {decimal(totals.bytes)} to fetch; nothing was fetched (--dry-run)")
 
 
 def _say_summary(dataset: Dataset, figures: dict[str, Any], seconds: float) -> None:

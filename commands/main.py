@@ -16,7 +16,9 @@ NAMES = (
     "explain",
     "gates",
     "ingest",
+    "profiles",
     "replay",
+    "trades",
     "verify",
     "weights",
 )

@@ -94,7 +94,10 @@ def rebuilt(lake: Lake, made: Store, claim: Claim) -> Rebuilt:
 
 @lru_cache(maxsize=32)
 def _graph(manifest: str, portfolio: str) -> tuple[dg.Definitions, list[AssetPath]]:
-    """The graph of a manifest, and every asset of it that leads to a portfolio's bundle."""
+    """The graph of a manifest, and every asset of it that leads to a portfolio's bundle.
+
+    Signals are those beside the profiles of today: one that has changed since has another code version.
+    """
     from definitions import build_definitions  # noqa: PLC0415 - reads profiles, whose errors are ours to print
 
     defs = build_definitions(Manifest.model_validate_json(manifest))

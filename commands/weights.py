@@ -9,6 +9,7 @@ from itertools import takewhile
 from math import fsum
 
 import click
+import polars as pl
 from rich.console import Console
 from rich.table import Table
 
@@ -16,14 +17,19 @@ from assets.keys import stage
 from assets.metas import sleeves_below
 from commands.home import GridDate, stdout_console, with_home
 from commands.in_force import Decision, books_in_force, decision_in_force, standings
+from commands.in_use import sound_in_use
 from commands.stored import chosen_rebalance, warning_of
-from profiles.load import load_manifest
+from profiles.sound import Sound
 from resources.home import Home
 from resources.store import Store
 from sleevegraph.errors import ConfigurationError
 from sleevegraph.fate import percent
-from sleevegraph.manifest import RISK_PROFILES, Manifest, MetaProfile
+from sleevegraph.flattening import cancelled
+from sleevegraph.manifest import RISK_PROFILES, MetaProfile
 from sleevegraph.physical import PhysicalBook, by_sleeve
+
+MAX_COLUMNS = 12
+"""Sleeves that a table has columns for."""
 
 
 @click.command()
@@ -34,8 +40,8 @@ from sleevegraph.physical import PhysicalBook, by_sleeve
 @with_home
 def weights(home: Home, meta: str, on: date | None, profile: str, shape: str) -> None:
     """Show the physical weights of META that are in force, with the contribution of every sleeve."""
-    manifest = load_manifest()
-    chosen = _meta(meta, manifest)
+    sound = sound_in_use()
+    chosen, manifest = chosen_meta(meta, sound), sound.profiles.manifest
     store = Store(home=str(home.root))
     at = chosen_rebalance(home, store.lake, stage(meta, "flattened_weights"), on)
     decision = decision_in_force(store, chosen, at)
@@ -53,26 +59,35 @@ def weights(home: Home, meta: str, on: date | None, profile: str, shape: str) ->
 
 
 def as_json(book: PhysicalBook) -> str:
-    """List the positions as objects with symbol, net, gross and contributions."""
-    return json.dumps(book.positions.to_dicts(), indent=1, ensure_ascii=False)
+    """List the positions as objects with symbol, net, gross, netted and contributions."""
+    return json.dumps(_with_netted(book).to_dicts(), indent=1, ensure_ascii=False)
 
 
 def as_csv(book: PhysicalBook, sleeves: list[str]) -> str:
-    """One line per position, one column per sleeve after symbol, net and gross."""
+    """One line per position, one column per sleeve after symbol, net, gross and netted."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["symbol", "net", "gross", *sleeves])
+    writer.writerow(["symbol", "net", "gross", "netted", *sleeves])
     shares = by_sleeve(book.positions)
-    for symbol, net, gross in book.positions.select("symbol", "net", "gross").iter_rows():
-        writer.writerow([symbol, net, gross, *(shares[symbol].get(sleeve, 0.0) for sleeve in sleeves)])
+    for symbol, *figures in _with_netted(book).drop("contributions").iter_rows():
+        writer.writerow([symbol, *figures, *(shares[symbol].get(sleeve, 0.0) for sleeve in sleeves)])
     return text.getvalue()
 
 
-def _meta(name: str, manifest: Manifest) -> MetaProfile:
-    for meta in manifest.metas:
+def _with_netted(book: PhysicalBook) -> pl.DataFrame:
+    """The positions with what netting takes away of their gross."""
+    netted = (pl.col("gross") - pl.col("net").abs()).alias("netted")
+    return book.positions.select("symbol", "net", "gross", netted, "contributions")
+
+
+def chosen_meta(name: str, sound: Sound) -> MetaProfile:
+    """The meta of that name; ConfigurationError with why it is refused, or the names there are."""
+    metas = sound.profiles.manifest.metas
+    for meta in metas:
         if meta.name == name:
             return meta
-    known = ", ".join(sorted(meta.name for meta in manifest.metas))
+    sound.require("META", name)
+    known = ", ".join(sorted(meta.name for meta in metas))
     raise ConfigurationError(f"META: expected one of {known}, found {name!r}")
 
 
@@ -102,11 +117,14 @@ def _table(book: PhysicalBook, sleeves: list[str], title: str) -> Table:
     table.add_column("symbol", footer="sum", no_wrap=True)
     for name in ("net", "gross"):
         table.add_column(name, footer=percent(fsum(book.positions[name])), justify="right", no_wrap=True)
-    for sleeve in sleeves:
+    shown = sleeves if len(sleeves) <= MAX_COLUMNS else []
+    if not shown:
+        table.caption = f"contributions of {len(sleeves)} sleeves: --format csv or json"
+    for sleeve in shown:
         total = fsum(share.get(sleeve, 0.0) for share in shares.values())
         table.add_column(sleeve.removeprefix(f"{shared}_"), footer=percent(total), justify="right", overflow="fold")
     for symbol, net, gross in book.positions.select("symbol", "net", "gross").iter_rows():
-        contributions = (shares[symbol].get(sleeve, 0.0) for sleeve in sleeves)
+        contributions = (shares[symbol].get(sleeve, 0.0) for sleeve in shown)
         table.add_row(symbol, percent(net), percent(gross), *(percent(c) if c else "" for c in contributions))
     return table
 
@@ -117,9 +135,13 @@ def _print_footer(console: Console, book: PhysicalBook, standing: Mapping[str, s
         "Σ net": fsum(nets),
         "Σ gross before netting": fsum(gross),
         "Σ |net|": fsum(nets.abs()),
+        "netted away": fsum(gross) - fsum(nets.abs()),
         "cash": book.cash,
     }
     sums = ", ".join(f"{name} {percent(value)}" for name, value in figures.items())
     console.print(f"{sums}, dust {book.dust:.1e}", highlight=False, soft_wrap=True)
+    gone = cancelled(book.positions)["symbol"].to_list()
+    if gone:
+        console.print(f"long and short cancel, nothing is held: {', '.join(gone)}", highlight=False, soft_wrap=True)
     for name, text in standing.items():
         console.print(f"{name}: {text}", markup=False, highlight=False, soft_wrap=True)

@@ -1,6 +1,7 @@
 """The warehouse: a DuckDB file of views over the Parquet of both lakes, replaced in one step so readers never wait."""
 
 import glob
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
@@ -16,7 +17,7 @@ def write_warehouse(target: Path, lake: Path, market: Path) -> list[str]:
 
     A view reads all partitions of its asset, those written later included; `rebalance` is the partition key, and of
     `exchange_info` it is `day`. Views of sleeves and metas are named `<sleeve>__<asset>`; views without prefix unite an
-    asset over all sleeves. Views of the folder `market`, which need not exist, are those of `market_views`.
+    asset over all sleeves, and `signals` the scores of all logics. Views of the folder `market`, which need not exist, are those of `market_views`.
     """
     folders = sorted({path.parent.relative_to(lake) for path in lake.rglob("[!.]*.parquet")})
     views: list[str] = []
@@ -27,9 +28,16 @@ def write_warehouse(target: Path, lake: Path, market: Path) -> list[str]:
                 view = "__".join(folder.parts)
                 connection.execute(f"CREATE VIEW {_name(view)} AS {_select(lake / folder)}")
                 views.append(view)
-            for asset in sorted({folder.parts[-1] for folder in folders if len(folder.parts) > 1}):
-                connection.execute(f"CREATE VIEW {_name(asset)} AS {_united(folders, asset)}")
+            scores = [folder for folder in folders if folder.parts[0] == SIGNALS]
+            owned = [folder for folder in folders if len(folder.parts) > 1 and folder not in scores]
+            for asset in sorted({folder.parts[-1] for folder in owned}):
+                parts = {folder.parts[0]: folder for folder in owned if folder.parts[-1] == asset}
+                connection.execute(f"CREATE VIEW {_name(asset)} AS {_united(parts, 'portfolio')}")
                 views.append(asset)
+            if scores:
+                parts = {folder.parts[-1]: folder for folder in scores}
+                connection.execute(f"CREATE VIEW {SIGNALS} AS {_united(parts, 'logic')}")
+                views.append(SIGNALS)
             for view, select in market_views(market).items():
                 connection.execute(f"CREATE VIEW {_name(view)} AS {select}")
                 views.append(view)
@@ -44,6 +52,9 @@ def write_warehouse(target: Path, lake: Path, market: Path) -> list[str]:
         raise LakeError(f"warehouse: expected to write views to {target}, found: {first}") from error
     return views
 
+
+SIGNALS = "signals"
+"""Folder of the scores of users' logics, and the view that unites them by logic."""
 
 _KEYS = {EXCHANGE_INFO[0]: "day"}
 """What a partition's key is, where it is no rebalance."""
@@ -64,13 +75,13 @@ def _select(folder: Path) -> str:
     return f"SELECT {key}, * EXCLUDE (filename) FROM read_parquet('{files}', filename = true, union_by_name = true)"  # noqa: S608 - quoted above
 
 
-def _united(folders: list[Path], asset: str) -> str:
-    parts = [
-        f"SELECT '{folder.parts[0]}' AS portfolio, * FROM {_name('__'.join(folder.parts))}"  # noqa: S608 - quoted
-        for folder in folders
-        if folder.parts[-1] == asset and len(folder.parts) > 1
+def _united(parts: Mapping[str, Path], column: str) -> str:
+    """The views of folders below each other, each with its key in a column."""
+    selects = [
+        f"SELECT '{key}' AS {column}, * FROM {_name('__'.join(folder.parts))}"  # noqa: S608 - quoted
+        for key, folder in parts.items()
     ]
-    return " UNION ALL BY NAME ".join(parts)
+    return " UNION ALL BY NAME ".join(selects)
 
 
 def _name(view: str) -> str:

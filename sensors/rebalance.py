@@ -17,6 +17,7 @@ from sleevegraph.manifest import Manifest, MetaProfile
 from sleevegraph.readiness.corroboration import corroborate
 
 MAX_ATTEMPTS = 3
+NO_META = "no meta can run, so no book is due; sleevegraph profiles validate says what is wrong, or launch runs by hand"
 ENDED_BADLY = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 IN_PROGRESS = (
     dg.DagsterRunStatus.QUEUED,
@@ -39,8 +40,8 @@ def rebalance_sensor(manifest: Manifest) -> dg.SensorDefinition:
     )
     def sensor(context: dg.SensorEvaluationContext, store: Store) -> dg.RunRequest | dg.SkipReason:
         newest = GRID.get_last_partition_key()
-        if newest is None:
-            return dg.SkipReason("no rebalance date has passed yet")
+        if newest is None or not manifest.metas:
+            return dg.SkipReason("no rebalance date has passed yet" if newest is None else NO_META)
         due = next_due(store, manifest, newest)
         if due is None:
             return dg.SkipReason(f"{newest} is done; the next rebalance is {_after(newest)}")

@@ -74,7 +74,7 @@ def test_a_range_run_again_gives_the_same_bytes(home: TemporaryHome) -> None:
     assert home.ingest(small_market()).success
     assert home.run(*KEYS).success
     assert differences(home.hashes(bars=True), before) == []
-    assert len(before) == len(KEYS) * 30 + 15, "30 grid assets and 15 months of bars"
+    assert len(before) == len(KEYS) * 32 + 15, "32 grid assets and 15 months of bars"
 
 
 def test_one_run_per_partition_gives_the_bytes_of_the_range_run(

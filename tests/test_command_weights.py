@@ -61,7 +61,7 @@ def test_json_is_the_stored_book_with_the_largest_position_first(home: Path) -> 
     assert [(p["symbol"], p["net"], p["gross"]) for p in found] == [
         (row["symbol"], row["net"], row["gross"]) for row in expected
     ]
-    assert {tuple(p) for p in found} == {("symbol", "net", "gross", "contributions")}
+    assert {tuple(p) for p in found} == {("symbol", "net", "gross", "netted", "contributions")}
 
 
 def test_contributions_add_up_to_net_and_to_gross_before_netting(home: Path) -> None:
@@ -84,7 +84,7 @@ def test_paths_of_a_nested_meta_end_in_their_sleeve(home: Path) -> None:
 def test_csv_has_one_column_per_sleeve_which_add_up_to_net(home: Path) -> None:
     result = sleevegraph("weights", META, "--home", home, "--on", CERTIFIED, "--format", "csv")
     rows = list(csv.DictReader(StringIO(result.stdout)))
-    assert list(rows[0]) == ["symbol", "net", "gross", *SLEEVES]
+    assert list(rows[0]) == ["symbol", "net", "gross", "netted", *SLEEVES]
     for row, position in zip(rows, positions(home, "--on", CERTIFIED), strict=True):
         assert (row["symbol"], float(row["net"])) == (position["symbol"], position["net"])
         assert fsum(float(row[sleeve]) for sleeve in SLEEVES) == pytest.approx(position["net"], abs=1e-12)

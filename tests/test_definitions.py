@@ -54,7 +54,14 @@ def test_the_graph_has_every_stage_of_four_sleeves_and_four_metas() -> None:
     }
     expected |= {"exchange_info", *(set(DATASETS) - {DAILY})}
     expected |= {f"{sleeve}/{stage}" for sleeve in sleeves for stage in (*stages, "sleeve_metrics", "audit_bundle")}
-    meta_stages = ("meta_weights", "meta_track_record", "flattened_weights", "meta_metrics", "audit_bundle")
+    meta_stages = (
+        "meta_weights",
+        "meta_track_record",
+        "flattened_weights",
+        "meta_metrics",
+        "trade_list",
+        "audit_bundle",
+    )
     expected |= {f"{meta}/{stage}" for meta in metas for stage in meta_stages}
     assert keys(defs) == expected
 
@@ -73,7 +80,7 @@ def test_a_sleeve_file_and_a_meta_file_are_the_whole_change(folder: Path) -> Non
     (folder / "sleeves" / "binance_spot_rating_other_long.toml").write_text(NEW_SLEEVE)
     (folder / "metas" / "meta_new.toml").write_text(NEW_META)
     added = keys(build_definitions(load_manifest(folder))) - keys(defs)
-    assert len(added) == 8 + 5
+    assert len(added) == 8 + 6
     assert all(key.split("/")[0] in {"binance_spot_rating_other_long", "meta_new"} for key in added)
 
 

@@ -282,6 +282,18 @@ DEFECTS: dict[str, tuple[AssetPath, str, Plant, str]] = {
         planting(flat(META), changed("net", HRP, pl.when(first_where(HRP & HELD)).then(0.9).otherwise(0.001))),
         "CONCENTRATION_BLOCK",
     ),
+    "a trade list that trades twice as much": (
+        (META, "trade_list"),
+        "trade_list_reconciles",
+        planting((META, "trade_list"), (pl.col("trade_quantity") * 2).cast(pl.Decimal(38, 18))),
+        "LEGS",
+    ),
+    "a trade list without one of its symbols": (
+        (NESTED, "trade_list"),
+        "trade_list_reconciles",
+        planting((NESTED, "trade_list"), rows=~BTC),
+        "SYMBOL_MISSING",
+    ),
 }
 
 WARNINGS: dict[str, tuple[AssetPath, str, Plant, str]] = {
@@ -328,6 +340,7 @@ def test_a_warning_shows_at_exactly_its_partition_and_blocks_nothing(home: Tempo
 def test_every_check_of_the_graph_has_a_planted_defect() -> None:
     planted = [*DEFECTS.values(), *WARNINGS.values(), *METRIC_WARNINGS.values()]
     caught = {(path[-1], check) for path, check, *_ in planted} | {("universe", "bars_complete")}
+    caught |= {("meta_weights", "parameter_parity")}  # its defect is one of the manifest: see test_parity.py
     assert {(path[-1], check) for path, check in checks_of(small_definitions())} == caught
     assert {(path[-1], check) for path, check in checks_of(defs)} == caught
 

@@ -54,6 +54,7 @@ MARKET: Mapping[str, tuple[Any, set[str]]] = {
 SLEEVE: Mapping[str, tuple[Any, set[str]]] = {
     "logic": ("rating_x", {"synthetic_returns", "risk_weights"}),
     "rating": ("recommend_other", {"candidates"}),
+    "quotes": (("USDT",), {"candidates"}),
     "direction": ("SHORT", {"candidates", "winners", "synthetic_returns", "risk_weights"}),
     "owner": ("somebody", set()),
     "selection.train_days": (200, {"winners", "synthetic_returns", "solver_cells"}),
@@ -101,8 +102,15 @@ META_KEYS: Mapping[str, tuple[Any, set[str]]] = {
     "max_rows_lost": (0.1, {"meta_weights"}),
     "concentration_warn": (0.2, set()),
     "concentration_block": (0.5, set()),
-    "ledger.slippage": (0.002, {"meta_track_record"}),
-    "ledger.commission": (0.002, {"meta_track_record"}),
+    "parity_exceptions": ({"ledger.slippage": "a reason"}, set()),
+    "trading.equity": (5e4, {"trade_list"}),
+    "trading.short_policy": ("drop", {"trade_list"}),
+    "trading.participation_warn": (0.02, {"trade_list"}),
+    "trading.participation_cap": (0.1, {"trade_list"}),
+    "trading.quantity_step": (1e-6, {"trade_list"}),
+    "trading.min_notional": (10.0, {"trade_list"}),
+    "ledger.slippage": (0.002, {"meta_track_record", "trade_list"}),
+    "ledger.commission": (0.002, {"meta_track_record", "trade_list"}),
     "ledger.borrow": (0.03, {"meta_track_record"}),
 }
 TABLES = {"market": (MarketProfile, MARKET), LONG: (SleeveProfile, SLEEVE), META: (MetaProfile, META_KEYS)}
@@ -198,7 +206,8 @@ def named(part: str, readers: set[str]) -> set[str]:
 @pytest.mark.parametrize("part", TABLES)
 def test_every_key_of_the_manifest_has_its_line(part: str) -> None:
     model, table = TABLES[part]
-    assert set(table) == set(leaves(model)) - {"name"}, "say of each key which assets read it; see MARKET"
+    own = {"name", "signal"}  # a sleeve with a signal has another asset above it: tests/test_signal_graph.py
+    assert set(table) == set(leaves(model)) - own, "say of each key which assets read it; see MARKET"
 
 
 @pytest.mark.parametrize(("part", "key"), ROWS)
@@ -309,7 +318,7 @@ def test_an_ingest_that_restates_a_bar_makes_stale_what_reads_bars_at_the_rebala
     readers = [("corroboration",), ("universe",), ("technical_ratings",)]
     readers += [(sleeve, read) for sleeve in (LONG, SHORT) for read in ("winners", "synthetic_returns", "track_record")]
     readers += [(sleeve, "sleeve_metrics") for sleeve in (LONG, SHORT)] + [
-        (meta, "meta_metrics") for meta in (META, NESTED)
+        (meta, read) for meta in (META, NESTED) for read in ("meta_metrics", "trade_list")
     ]
     readers += [(portfolio, "audit_bundle") for portfolio in (LONG, SHORT, META, NESTED)]
     why = {("DATA", "known_bars")}

@@ -43,7 +43,14 @@ def warehouse(home: TemporaryHome) -> Path:
 def test_there_is_a_view_for_every_asset_and_one_over_all_portfolios(home: TemporaryHome, warehouse: Path) -> None:
     stages = ("candidates", "winners", "synthetic_returns", "solver_cells", "risk_weights", "track_record")
     stages += ("sleeve_metrics", "audit_bundle")
-    meta_stages = ("meta_weights", "meta_track_record", "flattened_weights", "meta_metrics", "audit_bundle")
+    meta_stages = (
+        "meta_weights",
+        "meta_track_record",
+        "flattened_weights",
+        "meta_metrics",
+        "trade_list",
+        "audit_bundle",
+    )
     expected = {"daily_bars", "corroboration", "universe", "technical_ratings", "certification_board", "fate"}
     expected |= {*stages, *meta_stages}
     expected |= {f"{sleeve}__{stage}" for sleeve in (LONG, SHORT) for stage in stages}
