@@ -8,10 +8,10 @@ from itertools import islice
 import dagster as dg
 import polars as pl
 
-from assets.grid import GRID
 from assets.keys import key
 from assets.metadata import add_metadata
 from assets.partitioned import Metadata, Stage, version_of
+from resources.grid import GRID
 from resources.lake import AssetPath
 from resources.store import SIMULATED, Store, is_simulated
 from sleevegraph.errors import SleevegraphError

@@ -9,8 +9,8 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from assets.grid import GRID
 from assets.keys import KNOWN_BARS, key
+from resources.grid import GRID
 from resources.lake import BARS, Lake
 from sleevegraph.calendar import grid_dates
 

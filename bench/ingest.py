@@ -26,11 +26,14 @@ import polars as pl
 
 from bench.bare_loop import bare_loop
 from profiles.load import load_manifest
+from resources.binance.archive import Archive
 from resources.binance.ingest import Ingest, Ingested
 from resources.binance.market_lake import MarketLake
 from resources.binance.progress import Progress, Silent
 from resources.binance.settings import BinanceSettings
-from resources.binance.survey import Request
+from resources.binance.spool import Spool
+from resources.binance.survey import Request, survey
+from resources.binance.transport import Transport
 from sleevegraph.market_data.datasets import DAILY, DATASETS
 from sleevegraph.simulated_market import simulated_bars
 from tests.replica import markets
@@ -79,13 +82,15 @@ def peak_mib() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
 
-def ingested(
-    lake: Path, settings: BinanceSettings, symbols: list[str], progress: Progress, *, dry_run: bool = False
-) -> Ingested:
-    """Ingest daily bars of the archive alone: what REST adds has no counterpart in the bare loop."""
-    request = Request(DATASETS[DAILY], ("USDT",), last=date(2100, 1, 1), symbols=tuple(symbols))
+def of_archive(symbols: list[str]) -> Request:
+    """Daily bars of the archive alone: what REST adds has no counterpart in the bare loop."""
+    return Request(DATASETS[DAILY], ("USDT",), last=date(2100, 1, 1), symbols=tuple(symbols))
+
+
+def ingested(lake: Path, settings: BinanceSettings, symbols: list[str], progress: Progress) -> Ingested:
+    """Ingest what `of_archive` asks for."""
     rules = load_manifest().market.symbols
-    return Ingest(MarketLake(lake), settings, rules, {}, progress).run(request, lambda: None, dry_run=dry_run)
+    return Ingest(MarketLake(lake), settings, rules, {}, progress).run(of_archive(symbols), lambda: None)
 
 
 def child(kind: str, job: Path) -> Figures:
@@ -134,8 +139,18 @@ def simulated(symbols: int, months: int) -> pl.DataFrame:
 
 def keys_by_symbol(folder: Path, settings: BinanceSettings) -> dict[str, list[str]]:
     """What an ingest of everything would fetch."""
-    files = ingested(folder / "none", settings, [], Silent(), dry_run=True).survey.plan.files
-    by_symbol = files.group_by("symbol", maintain_order=True).agg("key")
+    lake, rules, size = MarketLake(folder / "none"), load_manifest().market.symbols, settings.concurrency
+
+    async def survey_into(spool: Spool) -> None:
+        async with Transport(settings) as transport:
+            archive = Archive(transport, settings)
+            await survey(of_archive([]), archive, lake, spool, (), {}, rules, size, Silent())
+
+    with tempfile.TemporaryDirectory(dir=folder) as listing:
+        spool = Spool(Path(listing))
+        asyncio.run(survey_into(spool))
+        files = pl.concat([planned for _, planned in spool.planned()])
+    by_symbol = files.filter("fetch").group_by("symbol", maintain_order=True).agg("key")
     return dict(by_symbol.iter_rows())
 
 

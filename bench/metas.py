@@ -38,19 +38,20 @@ from bench.made_trees import (
 from sleevegraph.conservation import conservation
 from sleevegraph.findings import Finding
 from sleevegraph.flattening import cancelled, collapse, flatten
+from sleevegraph.panel import Floats
 from sleevegraph.tree import node_weights, place_weights
 
 SIZES = ((100, 15), (100, 100), (1_000, 15), (1_000, 100), (10_000, 15), (10_000, 100))
 BETWEEN = ((2_500, 100), (5_000, 100))
 """Sizes that are timed for the growth only."""
-LARGE = 5_000_000
-"""Leaf rows from which on they take more time than opening the files."""
 DATES, ROUNDS = 73, 5
 ROWS = 3_000_000
 """Leaf rows that the dictionaries are timed on."""
 SECONDS, MIB, FASTER = 3.0, 512.0, 30.0
 """What is wanted of the largest: at most so many seconds and so much memory, and so many times as fast."""
 EQUAL = 1e-12
+LINEAR = 1.25
+"""Largest exponent that passes for linear: a machine's caches and its other work cost the largest trees that much."""
 
 Figures = dict[str, float]
 
@@ -137,20 +138,37 @@ def codes(findings: list[Finding]) -> set[str]:
     return {finding.code for finding in findings}
 
 
-def growth(seconds: dict[int, float]) -> None:
-    """Print how CPU seconds grow with leaf rows."""
-    rows, taken = np.array(sorted(seconds)), np.array([seconds[rows] for rows in sorted(seconds)])
-    whole = np.polyfit(np.log(rows), np.log(taken), 1)[0]
-    print(
-        f"CPU seconds grow with leaf rows to the power of {whole:.2f}: a date of few rows is the time to open its files."
-    )
-    large = rows > LARGE
-    if large.sum() > 1:
-        beyond = np.polyfit(np.log(rows[large]), np.log(taken[large] - taken[0]), 1)[0]
+def growth(seconds: dict[int, Figures]) -> bool:
+    """Print how CPU seconds grow with leaf rows; whether they do so linearly.
+
+    One curve through all sizes: a fixed cost (opening 73 files takes as long whatever is in them) and a power of the rows,
+    whose exponent, fixed cost and factor leave the least relative errors.
+    """
+    rows = np.array(sorted(seconds), dtype=np.float64)
+    if len(rows) < len(SIZES):
+        print("Too few sizes to fit the growth with.")
+        return True
+    linear = True
+    for name, what in (("cpu", "from the files"), ("alone", "without the files")):
+        taken = np.array([seconds[int(n)][name] for n in rows])
+        power, fixed, largest, apart = fitted(rows / rows[-1], taken)
         print(
-            f"What exceeds that time ({taken[0]:.3f} s, of the smallest tree) grows to the power of {beyond:.2f} "
-            f"from {rows[large][0] / 1e6:.1f} to {rows[-1] / 1e6:.1f} million rows."
+            f"CPU seconds {what}: {fixed:.3f} + {largest:.3f} x (leaf rows / {rows[-1] / 1e6:.0f} million) ^ {power:.2f}, "
+            f"through {len(rows)} sizes from {rows[0] / 1e6:.1f} million rows on, {apart:.0%} off on average."
         )
+        linear &= power <= LINEAR
+    return linear
+
+
+def fitted(shares: Floats, taken: Floats) -> tuple[float, float, float, float]:
+    """Power p, a, b and root mean square relative error of a + b x share ^ p, the best of a fine grid of powers."""
+    best = (0.0, 0.0, 0.0, np.inf)
+    for power in np.arange(0.2, 2.0, 0.005):
+        columns = np.column_stack([np.ones(len(shares)), shares**power]) / taken[:, None]
+        (fixed, largest), *_ = np.linalg.lstsq(columns, np.ones(len(shares)), rcond=None)
+        apart = float(np.sqrt(np.mean((columns @ (fixed, largest) - 1.0) ** 2)))
+        best = min(best, (float(power), float(fixed), float(largest), apart), key=lambda found: found[3])
+    return best
 
 
 def timed(folder: Path, sleeves: int, atoms: int, dates: int) -> tuple[int, Figures]:
@@ -185,11 +203,12 @@ def run(dates: int, most: int) -> bool:
     print(f"{f'{dates} dates':<25} | {'arrays':<29} | {'dictionaries':<24}| ratio of CPU")
     heads = f"{'seconds':>7} {'CPU':>7} {'alone':>7}"
     print(f"{'sleeves':>7} {'atoms':>5} {'leaf rows':>11} |   MiB {heads} | {heads} | whole alone  apart")
-    seconds, judged, good = {}, [], True
+    measured_at: dict[int, Figures] = {}
+    judged, good = [], True
     for sleeves, atoms in (found for found in SIZES if found[0] <= most):
         with tempfile.TemporaryDirectory() as folder:
             rows, best, wanted = size(Path(folder), sleeves, atoms, dates)
-            seconds[rows] = best["cpu"]
+            measured_at[rows] = best
             found = list(facts(Path(folder), sleeves))
         judged += [(f"{sleeves:,} x {atoms}", text, holds) for text, holds in found]
         good &= wanted and all(holds for _, holds in found)
@@ -197,8 +216,8 @@ def run(dates: int, most: int) -> bool:
     for sleeves, atoms in (found for found in BETWEEN if found[0] <= most):
         with tempfile.TemporaryDirectory() as folder:
             rows, best = timed(Path(folder), sleeves, atoms, dates)
-            seconds[rows] = best["cpu"]
-    growth(seconds)
+            measured_at[rows] = best
+    good &= growth(measured_at)
     for where, text, holds in judged:
         print(f"{where:>12}: {'holds' if holds else 'FAILS'}: {text}")
     return good

@@ -14,7 +14,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 )
 
 from assets.building import Places, placed
-from assets.grid import GRID
+from resources.grid import GRID
 from resources.lake import AssetPath, Status
 from resources.receipts import Gate, Receipt
 from resources.store import Store

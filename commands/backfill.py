@@ -11,13 +11,14 @@ import click
 import dagster as dg
 from rich.console import Console
 
-from assets.grid import GRID
+from assets.building import placed, places_of
 from commands.home import GridDate, create, open_instance, with_home
 from commands.in_force import held_over
 from commands.in_use import definitions_in_use, manifest_in_use, sound_in_use
 from commands.progress import quiet_run
 from commands.stored import warning_of
 from profiles.sound import Sound
+from resources.grid import GRID
 from resources.home import Home
 from resources.solver_pool import warm_up
 from resources.store import PATH_VARIABLE, SOURCE_VARIABLE, Store
@@ -78,15 +79,17 @@ def _keys(first: date, last: date) -> list[date]:
 
 
 def _selected(defs: dg.Definitions, chosen: Sequence[str], sound: Sound) -> list[str]:
-    """Assets of the rebalance by name, such as meta_fractal/flattened_weights."""
+    """Assets of the rebalance by name, such as meta_fractal/flattened_weights; one of a sleeve may be its family's."""
     keys = defs.resolve_job_def("rebalance").asset_layer.selected_asset_keys
     known = sorted(key.to_user_string() for key in keys)
-    for name in chosen:
+    places = places_of(sound.profiles.manifest)
+    names = list(dict.fromkeys("/".join(placed(tuple(name.split("/")), places)) for name in chosen))
+    for name in names:
         if name not in known:
             sound.require("--select", name.partition("/")[0])
             (near,) = get_close_matches(name, known, n=1, cutoff=0.0)
             raise ConfigurationError(f"--select: expected an asset of the rebalance, such as {near}, found {name!r}")
-    return list(chosen)
+    return names
 
 
 def _lacks_bars(home: Home) -> bool:

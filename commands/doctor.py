@@ -13,12 +13,12 @@ import click
 import numpy as np
 import polars as pl
 
-from assets.grid import GRID
 from assets.keys import stage
 from commands.home import with_home
 from commands.stored import warning_of
 from profiles.sound import load_sound
 from resources.binance.market_lake import MarketLake
+from resources.grid import GRID
 from resources.home import Home
 from resources.lake import Lake
 from resources.receipts import Receipts

@@ -10,7 +10,7 @@ import polars as pl
 from assets.keys import stage
 from assets.trades import decided_before, filters_before, nets, own_gates
 from commands.home import GridDate, stdout_console, with_home
-from commands.in_force import Decision, books_in_force, decision_in_force
+from commands.in_force import Decision, books_in_force, decision_in_force, standings
 from commands.in_use import sound_in_use
 from commands.stored import chosen_rebalance, warning_of
 from commands.trades_text import Told, as_csv, as_json, notes, print_table
@@ -53,7 +53,9 @@ def trades(
     at = chosen_rebalance(home, store.lake, stage(meta, "flattened_weights"), on)
     decision = decision_in_force(store, chosen, at)
     rows, told = _listed(store, chosen, manifest, decision, equity, holdings, profile)
-    for note in [warning_of(home), *notes(rows, told)]:
+    standing = standings(store, chosen, manifest, decision.decided)
+    held = [f"{name}: {text}" for name, text in standing.items() if text.startswith("HELD")]
+    for note in [warning_of(home), *notes(rows, told), *held]:
         if note:
             click.echo(note, err=True)
     if shape == "table":

@@ -48,10 +48,10 @@ class Code:
         module = sys.modules[name] = module_from_spec(spec)  # where dataclasses of the module look for it
         try:
             loader.exec_module(module)
+            function: object = getattr(module, self.name, None)
         except (Exception, SystemExit) as error:
             found = raised(error, str(self.path), self.shown)
             raise ConfigurationError(f"expected a file that can be imported, found {found}") from error
-        function: object = getattr(module, self.name, None)
         if not callable(function):
             found = "none" if function is None else f"a {type(function).__name__}"
             raise ConfigurationError(f"{self.shown}: expected a function {self.name}, found {found}")
@@ -95,8 +95,9 @@ def code_of(reference: str, folder: Path) -> Code:
         shown = f"{module.replace('.', '/')}.py"
     try:
         return Code(path, shown, module, name, path.read_bytes())
-    except OSError as error:
-        raise ConfigurationError(f"expected a readable Python file {path}, found: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        found = getattr(error, "strerror", None) or error  # a path with a null character is a ValueError
+        raise ConfigurationError(f"expected a readable Python file {path}, found: {found}") from error
 
 
 def _entry_point(name: str) -> str:

@@ -131,14 +131,20 @@ def _listed(parameters: Mapping[str, object]) -> str:
 def _beside(file: str, folder: Path) -> Path:
     """Where a file lies beside the profiles; an absolute one lies where it says."""
     places = [folder / name / file for name in FOLDERS]
-    return next((place for place in places if place.is_file()), places[0])
+    with suppress(OSError):  # of a name that is too long for a file
+        return next((place for place in places if place.is_file()), places[0])
+    return places[0]
 
 
 def _reader(path: Path, where: str, unit: str) -> Callable[[], pl.DataFrame]:
     def read() -> pl.DataFrame:
         try:
             # As text: a score that is no number is then one row's defect and not the file's.
-            raw = pl.read_csv(path, infer_schema=False) if unit == "line" else pl.read_parquet(path, glob=False)
+            raw = (
+                pl.read_csv(path, infer_schema=False, glob=False)
+                if unit == "line"
+                else pl.read_parquet(path, glob=False)
+            )
         except (OSError, PolarsError) as error:
             reason = getattr(error, "strerror", None) or " ".join(str(error).split())
             raise SignalError(f"{where}: expected a readable Parquet or CSV file, found: {reason}") from error

@@ -28,6 +28,7 @@ from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection
 from sqlalchemy.dialects.sqlite import insert
 
+import resources.grid  # noqa: F401 - Dagster's processes load this module, and need the grid's class to read partitions
 from resources.pooled_sqlite import INDEX, PooledSqlite
 from sleevegraph.errors import ConfigurationError
 

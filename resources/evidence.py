@@ -33,7 +33,7 @@ def evidence_before(store: Store, at: date) -> Evidence:
     archive = lake.archive(daily, months).filter(inside).collect().join(rest, on=["symbol", "open_time"], how="semi")
     hourly = lake.archive(DATASETS[HOURLY], months).filter(inside).collect()
     return Evidence(
-        calendar=lake.calendar(daily).select("symbol", "first", "last", "status"),
+        calendar=lake.calendar(daily, ["symbol", "first", "last", "status"]),
         listings=_listings(store, at),
         hourly=hourly if hourly.height else None,
         archive=archive,

@@ -11,8 +11,12 @@ import polars as pl
 MAX_PATHS = 100_000
 """Whose content is remembered; each takes some 200 bytes."""
 
-Version = tuple[int, int, int]
-"""Inode, time and size of a file: whoever writes it again, atomically, makes a new inode."""
+Version = tuple[int, int, int, int]
+"""Inode, both times and size of a file.
+
+Whoever writes it again, atomically, makes a new inode; whoever writes into it and sets its time back changes the other
+one, which only the system sets.
+"""
 
 
 class Frames:
@@ -31,7 +35,7 @@ class Frames:
     def read(self, path: Path) -> pl.DataFrame:
         """Rows of a Parquet file; raises what polars and the file system raise."""
         stat = path.stat()
-        version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        version = (stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size)
         with self._lock:
             known, content = self._contents.get(path, (None, ""))
             if known == version and content in self._frames:

@@ -1,5 +1,6 @@
 """What a home holds of each dataset: its rows in chunks, its files, and what became of those that were fetched."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date, timedelta
 from functools import cached_property
@@ -92,14 +93,16 @@ class Holding:
         """How many files of the archive the rows come from; None where there is no archive."""
         if self._dataset is None:
             return None
-        return self._market.calendar(self._dataset).filter(pl.col("status") == "stored").height
+        return self._market.calendar(self._dataset, ["status"]).filter(pl.col("status") == "stored").height
 
     def rest(self) -> dict[str, int]:
         """Rows that come from the REST API because the archive has none, by host."""
         if self._dataset is None:
             return {}
-        counts = self._market.newer(self._dataset).group_by("host").len().sort("host")
-        return dict(counts.iter_rows())
+        counts = Counter[str]()
+        for month in self.months:
+            counts.update(self._market.newer(self._dataset, [month])["host"])
+        return dict(sorted(counts.items()))
 
     def quarantined(self) -> pl.DataFrame:
         """QUARANTINED rows."""

@@ -6,9 +6,9 @@ from datetime import date, timedelta
 import dagster as dg
 
 from assets.gates import flat_gates
-from assets.grid import GRID
 from jobs.rebalance import rebalance
 from resources.evidence import evidence_before, fetched
+from resources.grid import GRID
 from resources.store import Store
 from sleevegraph.calendar import STEP_DAYS
 from sleevegraph.completeness import bars_complete

@@ -19,6 +19,8 @@ RISK_PROFILES = ("hrp", "min_variance", "max_sharpe", "risk_parity", "equal_weig
 Covariance = Literal["sample", "ledoit_wolf"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,79}$")]
+Owner = Annotated[str, Field(pattern=r"\S")]
+"""A team; Dagster takes none without a name."""
 Asset = Annotated[str, Field(pattern=r"^[\p{L}\p{N}][\p{L}\p{M}\p{N}]{0,19}$")]
 QuoteAsset = Annotated[str, Field(pattern=r"^[\p{L}\p{N}][\p{L}\p{M}\p{N}]{1,19}$")]
 """Of one letter it would end half of all tickers: such a quote holds only where the exchange names the pair."""
@@ -222,7 +224,7 @@ class SleeveProfile(Rules):
     signal: SignalRules | None = None
     """In place of a rating. Sleeves of one logic share one signal."""
     direction: Direction
-    owner: str = "portfolio"
+    owner: Owner = "portfolio"
     quotes: tuple[QuoteAsset, ...] = ()
     """Only symbols quoted in these; those of the market when empty."""
     selection: SelectionRules = Field(default_factory=SelectionRules)
@@ -275,7 +277,7 @@ class MetaProfile(Rules):
     children: tuple[Name, ...] = Field(min_length=2)
     weight_min: float = Field(ge=0, le=1)
     weight_max: float = Field(gt=0, le=1)
-    owner: str = "portfolio"
+    owner: Owner = "portfolio"
     covariance: Covariance = "ledoit_wolf"
     lookback_windows: int = Field(24, ge=1)
     min_history_windows: int = Field(3, ge=1)

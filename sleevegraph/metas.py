@@ -19,6 +19,7 @@ from sleevegraph.parity import PARAMETERS
 from sleevegraph.projection import SUM_TOLERANCE, project_bounded_simplex
 from sleevegraph.risk_profiles import solve
 from sleevegraph.risk_profiles.solution import Status
+from sleevegraph.tree import MAX_PLACES
 
 MAX_DEPTH = 4
 """Metas on the longest way down from a meta to a sleeve, itself included."""
@@ -74,17 +75,27 @@ def validate_metas(sleeves: Sequence[SleeveProfile], metas: Sequence[MetaProfile
 def tree_errors(
     sleeves: Collection[str], metas: Sequence[MetaProfile], families: Collection[str] = ()
 ) -> list[MetaTreeError]:
-    """Everything that is wrong with the tree; of cycles and depth, which hide one another, the first.
+    """Everything that is wrong with the tree; of cycles, depth and size, which hide one another, the first.
 
     A name of `families` is only what an unknown child may have been meant for.
     """
     names = Counter([*sleeves, *(meta.name for meta in metas)])
     errors = [error for meta in metas for error in _own_errors(meta, names, families)]
     try:
-        _ordered(metas)
+        return [*errors, *_place_errors(_ordered(metas))]
     except MetaTreeError as error:
-        errors.append(error)
-    return errors
+        return [*errors, error]
+
+
+def _place_errors(ordered: Sequence[MetaProfile]) -> Iterator[MetaTreeError]:
+    """Metas whose trees are too large to be compiled, without those above them."""
+    places: dict[str, int] = {}
+    for meta in ordered:
+        below = [places.get(child, 1) for child in meta.children]
+        places[meta.name] = found = 1 + sum(below)
+        if found > MAX_PLACES >= max(below):
+            advice = f"{found:,}; let fewer metas share their children"
+            yield _error(meta, "children", f"at most {MAX_PLACES:,} paths down to sleeves and metas", advice)
 
 
 def _own_errors(meta: MetaProfile, names: Counter[str], families: Collection[str]) -> Iterator[MetaTreeError]:

@@ -10,6 +10,7 @@ import pytest
 from dagster._core.storage.defs_state.base import set_defs_state_storage
 
 from tests.homes import KEYS, TemporaryHome, copied_home, made_home, remove_homes, small_definitions, small_market
+from tests.ingest_command import BTC, home_of_btc, ingest, named
 from tests.replica import markets
 from tests.replica.handle import Replica
 
@@ -108,3 +109,25 @@ def recorded_replica(recorded_tree: Path) -> Iterator[Replica]:
     with Replica(recorded_tree) as server:
         server.archive_until(markets.RECORDED_ARCHIVE_UNTIL)
         yield server
+
+
+@pytest.fixture
+def binance_home(tmp_path: Path, replica: Replica) -> Iterator[Path]:
+    """A new home whose environment names a replica of the small market."""
+    with named(replica):
+        yield tmp_path / "home"
+
+
+@pytest.fixture
+def btc_home(binance_home: Path) -> Path:
+    """The same with the bars of BTC."""
+    assert ingest(binance_home, *BTC)
+    return binance_home
+
+
+@pytest.fixture(scope="module")
+def kept_btc_home(tmp_path_factory: pytest.TempPathFactory, small_tree: Path) -> Iterator[tuple[Path, Replica]]:
+    """A home with the bars of BTC that no test changes, and its replica."""
+    root = tmp_path_factory.mktemp("kept") / "home"
+    with home_of_btc(root, small_tree) as server:
+        yield root, server

@@ -58,8 +58,13 @@ def ingest(home: Path, *options: str) -> str:
     return result.stdout
 
 
-NOTES = ("market/ingest.lock", "lake/exchange_info/", "market/spot_klines_1d/calendar.parquet")
-"""What says how things stood at an ingest: who held the lock, what the exchange said, what the archive listed."""
+NOTES = (
+    "market/ingest.lock",
+    "market/request_weight.sqlite",
+    "lake/exchange_info/",
+    "market/spot_klines_1d/calendar/",
+)
+"""What says how things stood at an ingest: who held the lock, what the exchange was asked and said, what was listed."""
 
 
 def stored(home: Path) -> dict[str, bytes]:

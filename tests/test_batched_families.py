@@ -8,8 +8,12 @@ import pytest
 
 from assets import building
 from assets.building import places_of
+from commands.backfill import _selected
 from definitions import build_definitions
+from profiles.load import Profiles
+from profiles.sound import Sound
 from resources.receipts import State
+from sleevegraph.errors import ConfigurationError
 from sleevegraph.manifest import Family, Manifest
 from tests.homes import (
     KEYS,
@@ -72,6 +76,17 @@ def test_a_batch_is_one_asset_and_one_check_where_members_had_one_each(batched: 
     assert len(checks) < len(list(alone.asset_check_keys))
     records = graph.get(dg.AssetKey([META, "meta_weights"])).parent_keys
     assert dg.AssetKey([FAMILY, "track_record"]) in records
+
+
+def test_an_asset_of_a_member_is_selected_as_that_of_its_family(
+    batched: dg.Definitions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building, "FAMILY_ASSETS_LIMIT", 1)
+    sound = Sound(Profiles(family_manifest(), {}), ())
+    chosen = [f"{SHORT}/winners", f"{META}/meta_weights", f"{LONG}/winners"]
+    assert _selected(batched, chosen, sound) == [f"{FAMILY}/winners", f"{META}/meta_weights"]
+    with pytest.raises(ConfigurationError, match=f"--select: expected an asset of the rebalance.*'{FAMILY}/losers'"):
+        _selected(batched, [f"{LONG}/losers"], sound)
 
 
 def test_a_batch_stores_the_bits_that_assets_of_their_own_store(home: TemporaryHome, fresh: TemporaryHome) -> None:

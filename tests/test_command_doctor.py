@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from assets.grid import GRID
 from commands import doctor
+from resources.grid import GRID
 from sleevegraph.simulated_market import simulated_bars
 from tests.command_homes import BLOCKED, CERTIFIED, KEYS, finished_home, own_copy, simulated, sleevegraph, store_of
 

@@ -20,31 +20,9 @@ from sleevegraph.market_data.datasets import DATASETS
 from tests.browser import PROJECT
 from tests.command_homes import sleevegraph
 from tests.exchange_homes import contents, restate
-from tests.ingest_command import BTC, CLI, home_of_btc, ingest, named, process_environment, stored
+from tests.ingest_command import BTC, CLI, ingest, process_environment, stored
 from tests.replica import markets
 from tests.replica.handle import Replica
-
-
-@pytest.fixture
-def home(tmp_path: Path, replica: Replica) -> Iterator[Path]:
-    """A new home beside a replica."""
-    with named(replica):
-        yield tmp_path / "home"
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory, small_tree: Path) -> Iterator[tuple[Path, Replica]]:
-    """A home with the bars of BTC that no test changes, and its replica."""
-    root = tmp_path_factory.mktemp("kept") / "home"
-    with home_of_btc(root, small_tree) as server:
-        yield root, server
-
-
-@pytest.fixture
-def filled(home: Path) -> Path:
-    """The same with the bars of BTC."""
-    assert ingest(home, *BTC)
-    return home
 
 
 def in_a_process(replica: Replica, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -54,9 +32,11 @@ def in_a_process(replica: Replica, *arguments: object) -> subprocess.CompletedPr
     return subprocess.run(command, cwd=PROJECT, env=own, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_a_dry_run_says_what_would_be_fetched_and_neither_fetches_nor_writes(home: Path, replica: Replica) -> None:
-    said = ingest(home, "--dry-run")
-    assert not home.exists()
+def test_a_dry_run_says_what_would_be_fetched_and_neither_fetches_nor_writes(
+    binance_home: Path, replica: Replica
+) -> None:
+    said = ingest(binance_home, "--dry-run")
+    assert not binance_home.exists()
     assert set(replica.log()["requests"]) == {"listing", "exchangeInfo"}
     rows = {row[0]: row[1:] for row in re.findall(r"│ (\S.*?) +│ +(\d+) │ +(.*?) │ +(\S*) │ +(\S*) │", said)}
     assert rows["new, monthly"][0] == "17"
@@ -64,17 +44,17 @@ def test_a_dry_run_says_what_would_be_fetched_and_neither_fetches_nor_writes(hom
     assert rows["new, daily"][0] == "40"
     assert rows["stored already"][0] == "0"
     replica.reset_log()
-    done = ingest(home)
+    done = ingest(binance_home)
     fetched = replica.log()
     assert fetched["requests"]["zip"] == 57
     total = f"{fetched['bytes']['zip'] / 1000:.1f} kB"
     assert said.splitlines()[-1] == f"57 files of {total} to fetch; nothing was fetched (--dry-run)"
     assert f"57 files stored, 0 unchanged, {total} transferred" in done
-    before, dagster = stored(home), contents(home / "dagster_home")
-    again = ingest(home, "--dry-run")
+    before, dagster = stored(binance_home), contents(binance_home / "dagster_home")
+    again = ingest(binance_home, "--dry-run")
     assert re.search(r"stored already +│ +57 │", again)
     assert again.splitlines()[-1].startswith("0 files of 0 bytes to fetch")
-    assert (stored(home), contents(home / "dagster_home")) == (before, dagster)
+    assert (stored(binance_home), contents(binance_home / "dagster_home")) == (before, dagster)
 
 
 def test_a_run_and_the_next_one_in_a_pipe_say_one_line_and_dagster_says_nothing(
@@ -94,24 +74,24 @@ def test_a_run_and_the_next_one_in_a_pipe_say_one_line_and_dagster_says_nothing(
     assert set(replica.log()["requests"]) == {"listing", "exchangeInfo", "time"}
 
 
-def test_files_that_were_restated_are_counted_in_the_summary(filled: Path, replica: Replica) -> None:
+def test_files_that_were_restated_are_counted_in_the_summary(btc_home: Path, replica: Replica) -> None:
     day = pl.col("open_time").dt.date() == date(2025, 2, 3)
     bar = markets.small_market()["spot_klines_1d"].filter(day, pl.col("symbol") == "BTCUSDT")
     key = "data/spot/daily/klines/BTCUSDT/1d/BTCUSDT-1d-2025-02-03.zip"
     restate(replica, "spot_klines_1d", key, bar.with_columns(pl.col("volume") * 2))
-    assert ": 1 files stored (of them 1 restated), 7 unchanged, " in ingest(filled)
+    assert ": 1 files stored (of them 1 restated), 7 unchanged, " in ingest(btc_home)
 
 
 def test_doctor_finds_a_home_of_binance_behind_and_nothing_else_wrong(
-    kept: tuple[Path, Replica], monkeypatch: pytest.MonkeyPatch
+    kept_btc_home: tuple[Path, Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor, "engine_names", lambda: ("native",))
-    result = sleevegraph("doctor", "--home", kept[0])
+    result = sleevegraph("doctor", "--home", kept_btc_home[0])
     assert re.search(r"^source: +binance$", result.stdout, re.MULTILINE)
     assert re.search(r"^newest bar: +2025-02-09, ", result.stdout, re.MULTILINE)
     (problem,) = re.findall(r"^problem: +(.*)$", result.stdout, re.MULTILINE)
     found = "expected the newest at most 2 days behind today, found 2025-02-09"
-    assert problem == f"bars: {found}; run sleevegraph ingest --home {kept[0]}"
+    assert problem == f"bars: {found}; run sleevegraph ingest --home {kept_btc_home[0]}"
     assert "quarantine" not in result.stdout
 
 
@@ -145,14 +125,14 @@ def _read(screen: int) -> Iterator[str]:
     os.close(screen)
 
 
-def test_symbols_and_quotes_choose_who_is_fetched(home: Path) -> None:
-    assert ": 2 symbols: " in ingest(home, "--symbols", "btcusdt, GONEUSDT", "--from", "2025-01-01")
-    assert ": 2 symbols: " in ingest(home), "what the first ingest asked for is remembered"
-    assert ": 6 symbols: " in ingest(home, "--quotes", "usdt")
-    bars = Lake(home / "data" / "lake").known_bars()
+def test_symbols_and_quotes_choose_who_is_fetched(binance_home: Path) -> None:
+    assert ": 2 symbols: " in ingest(binance_home, "--symbols", "btcusdt, GONEUSDT", "--from", "2025-01-01")
+    assert ": 2 symbols: " in ingest(binance_home), "what the first ingest asked for is remembered"
+    assert ": 6 symbols: " in ingest(binance_home, "--quotes", "usdt")
+    bars = Lake(binance_home / "data" / "lake").known_bars()
     assert bars["symbol"].n_unique() == 6
     assert bars["date"].min() == date(2025, 1, 1)
-    assert json.loads((home / "data" / "source.json").read_text())["symbols"] == "BTCUSDT, GONEUSDT"
+    assert json.loads((binance_home / "data" / "source.json").read_text())["symbols"] == "BTCUSDT, GONEUSDT"
 
 
 @pytest.mark.parametrize(
@@ -164,28 +144,28 @@ def test_symbols_and_quotes_choose_who_is_fetched(home: Path) -> None:
     ],
 )
 def test_other_datasets_are_chosen_by_interval_or_name_within_what_the_home_remembers(
-    filled: Path, replica: Replica, options: tuple[str, ...], dataset: str, files: int
+    btc_home: Path, replica: Replica, options: tuple[str, ...], dataset: str, files: int
 ) -> None:
-    before = stored(filled)
-    said = ingest(filled, *options)
+    before = stored(btc_home)
+    said = ingest(btc_home, *options)
     assert said.startswith(f"{dataset}: 1 symbols: {files} files stored")
-    rows = Store(home=str(filled)).market_lake.rows(DATASETS[dataset])
+    rows = Store(home=str(btc_home)).market_lake.rows(DATASETS[dataset])
     assert rows["symbol"].unique().to_list() == ["BTCUSDT"]
     expected = markets.small_market()[dataset].filter(pl.col("symbol") == "BTCUSDT")
     assert rows.join(expected, on=rows.columns, how="semi", nulls_equal=True).height == rows.height > 0
-    assert {name: body for name, body in stored(filled).items() if name in before} == before
+    assert {name: body for name, body in stored(btc_home).items() if name in before} == before
     replica.reset_log()
-    assert f": 0 files stored, {files} unchanged" in ingest(filled, *options)
+    assert f": 0 files stored, {files} unchanged" in ingest(btc_home, *options)
     assert "zip" not in replica.log()["requests"]
 
 
-def test_a_file_that_stays_broken_is_told_on_stderr(home: Path, replica: Replica) -> None:
+def test_a_file_that_stays_broken_is_told_on_stderr(binance_home: Path, replica: Replica) -> None:
     key = "data/spot/daily/klines/BTCUSDT/1d/BTCUSDT-1d-2025-02-03.zip"
     replica.break_key(key, "corrupt")
-    result = sleevegraph("ingest", *BTC, "--home", home)
+    result = sleevegraph("ingest", *BTC, "--home", binance_home)
     assert result.exit_code == 0, result.output
     assert "7 files stored" in result.stdout
     assert re.fullmatch(rf"quarantined: {re.escape(key)}: expected .*, found .*\n", result.stderr)
     reason = result.stderr.removeprefix("quarantined: ").strip()
-    (warning,) = re.findall(r"^warning: +(.*)$", sleevegraph("doctor", "--home", home).stdout, re.MULTILINE)
+    (warning,) = re.findall(r"^warning: +(.*)$", sleevegraph("doctor", "--home", binance_home).stdout, re.MULTILINE)
     assert warning == f"1 files in quarantine, which every ingest tries again; first {reason}"

@@ -147,6 +147,17 @@ def test_refused_weights_leave_those_before_as_holdings_and_target(own: Path) ->
     assert f"the target is the weights of {KEYS[1]}, drifted" in result.stderr
 
 
+def test_a_sleeve_that_is_held_over_is_told_of(own: Path) -> None:
+    sleeve = "binance_spot_rating_all_long"
+    assert "HELD" not in sleevegraph("trades", META, "--home", own, "--on", CERTIFIED).stderr
+    fail(own, (sleeve, "risk_weights"), "weight_sanity", CERTIFIED)
+    result = sleevegraph("trades", META, "--home", own, "--on", CERTIFIED, "--format", "csv")
+    (line,) = (line for line in result.stderr.splitlines() if "HELD" in line)
+    assert line.startswith(f"{sleeve}: HELD since ")
+    assert "weight_sanity" in line
+    assert "HELD" not in result.stdout
+
+
 def test_filters_of_the_rebalance_date_itself_are_used_and_later_ones_are_not(own: Path) -> None:
     tickers = sorted(symbol.partition(":")[2] for symbol in set(market()["symbol"]))
     for key, step in ((CERTIFIED, "0.5"), (KEYS[3], "8")):

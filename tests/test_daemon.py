@@ -13,7 +13,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets.grid import GRID
+from resources.grid import GRID
 from sleevegraph.simulated_market import simulated_bars
 from tests.homes import TemporaryHome, small_market
 

@@ -18,9 +18,9 @@ from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._record import replace
 from sqlalchemy.exc import OperationalError
 
-from assets.grid import GRID
 from resources import event_log, pooled_sqlite
 from resources.event_log import PooledSqliteEventLog
+from resources.grid import GRID
 from tests.event_writers import write, write_and_die
 from tests.homes import KEYS, SHORT, TemporaryHome
 

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from assets.exchange import MONTHS
-from assets.grid import GRID
 from profiles.load import load_manifest
 from resources.binance.source import EXCHANGE_INFO
+from resources.grid import GRID
 from resources.holdings import Holding
 from resources.store import SOURCE_VARIABLE
 from sleevegraph.calendar import grid_dates

@@ -15,7 +15,7 @@ from bench.made_trees import (
     stored_shares,
     stored_tree,
 )
-from bench.metas import EQUAL, facts, with_arrays
+from bench.metas import EQUAL, facts, fitted, with_arrays
 from sleevegraph.metas import MAX_DEPTH
 
 SIZES = ((100, 15), (1_000, 15))
@@ -66,3 +66,13 @@ def test_the_facts_are_judged_and_not_assumed(made: tuple[Path, int]) -> None:
     arrays = dict(np.load(folder / "flat.npz"))
     np.savez(folder / "flat.npz", net=np.nextafter(arrays["net"], 1.0), gross=arrays["gross"])
     assert [text for text, holds in facts(folder, sleeves) if not holds] == ["names and codes give the same bits"]
+
+
+@pytest.mark.parametrize("power", [0.8, 1.0, 1.3])
+def test_the_growth_that_is_printed_is_that_of_what_exceeds_a_fixed_cost(power: float) -> None:
+    shares = np.array([0.0015, 0.01, 0.015, 0.1, 0.15, 0.25, 0.5, 1.0])
+    found, fixed, largest, apart = fitted(shares, 0.05 + 0.6 * shares**power)
+    assert found == pytest.approx(power, abs=0.005)
+    assert (fixed, largest, apart) == pytest.approx((0.05, 0.6, 0.0), abs=2e-3)
+    busy = fitted(shares, 0.05 + 0.6 * shares**power * np.array([1.05, 0.95, 1.05, 0.95, 1.05, 0.95, 1.05, 0.95]))
+    assert busy[3] > apart

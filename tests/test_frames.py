@@ -47,6 +47,17 @@ def test_a_file_written_anew_in_the_same_instant_at_the_same_size_is_read_anew(t
     assert frames.read(path).item() == 2.0
 
 
+def test_a_file_written_into_whose_time_was_set_back_is_read_anew(tmp_path: Path) -> None:
+    frames, path, other = CountedFrames(), write(tmp_path / "a", 1.0), write(tmp_path / "b", 2.0)
+    before = path.stat()
+    assert frames.read(path).item() == 1.0
+    path.write_bytes(other.read_bytes())
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    assert (after.st_ino, after.st_size, after.st_mtime_ns) == (before.st_ino, before.st_size, before.st_mtime_ns)
+    assert frames.read(path).item() == 2.0
+
+
 def test_rows_are_those_of_the_content_whatever_the_name(tmp_path: Path) -> None:
     frames = CountedFrames()
     first, same, other = write(tmp_path / "a", 1.0), write(tmp_path / "b", 1.0), write(tmp_path / "c", 2.0)

@@ -9,7 +9,8 @@ from dagster_shared.serdes import deserialize_value, serialize_value
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assets.grid import GRID, PREVIOUS, reaching_back
+from assets.grid import PREVIOUS, reaching_back
+from resources.grid import GRID
 from sleevegraph.calendar import HORIZON, START, STEP_DAYS, grid_dates, on_grid, previous, require_on_grid
 from sleevegraph.errors import ConfigurationError
 

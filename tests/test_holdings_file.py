@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sleevegraph.errors import ConfigurationError
 from sleevegraph.trading.holdings_file import read_holdings
 
-KNOWN = {"BINANCE:BTCUSDT", "BINANCE:ETHUSDT", "BINANCE:币安人生USDT"}
+KNOWN = {"BINANCE:ARUSDT", "BINANCE:BTCUSDT", "BINANCE:ETHUSDT", "BINANCE:币安人生USDT"}
 
 
 def read(text: str | bytes) -> dict[str, Decimal]:
@@ -44,8 +44,10 @@ def test_a_quantity_keeps_every_digit(quantity: Decimal) -> None:
         ("symbol,quantity\nBTCUSDT,1,000\n", "h.csv: line 2: expected 2 fields, found 3"),
         ("symbol,quantity\nBTCUSDT,1\n\nBTCUSD,1\n", "line 4: symbol: .*found 'BTCUSD'; did you mean BINANCE:BTCUSDT"),
         ("symbol,quantity\nUSDT,1\n", "line 2: symbol: .*leave cash out: it is part of the equity"),
-        ("symbol,quantity\n,1\n", "line 2: symbol: expected one of the 3 symbols"),
-        ("symbol,quantity\nKRAKEN:BTCUSDT,1\n", "line 2: symbol: expected one of the 3 symbols"),
+        ("symbol,quantity\nBTC,1\n", "found 'BTC'; did you mean BINANCE:BTCUSDT[?] leave cash out"),
+        ("symbol,quantity\nAR,1\n", "found 'AR'; did you mean BINANCE:ARUSDT$"),
+        ("symbol,quantity\n,1\n", "line 2: symbol: expected one of the 4 symbols"),
+        ("symbol,quantity\nKRAKEN:BTCUSDT,1\n", "line 2: symbol: expected one of the 4 symbols"),
         (
             "symbol,quantity\nBTCUSDT,1\nbinance:btcusdt,2\n",
             "line 3: symbol: expected each symbol once, .*as in line 2",

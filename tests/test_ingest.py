@@ -9,6 +9,7 @@ import pytest
 from resources.binance.market_lake import MarketLake
 from sleevegraph.errors import ConfigurationError
 from sleevegraph.market_data.datasets import DATASETS
+from sleevegraph.market_data.planning import NAMED
 from tests.ingests import (
     BARS,
     expected,
@@ -56,7 +57,7 @@ def test_the_first_ingest_has_every_bar_that_is_over_and_where_it_is_from(replic
     made = ingest(lake, replica.settings())
     assert made.survey.symbols == sorted(SMALL_SYMBOLS)
     assert lake.rows(BARS).equals(until(YESTERDAY))
-    assert (made.transferred.quarantined, made.transferred.failed, made.survey.refused) == ({}, {}, [])
+    assert (made.transferred.quarantined.count, made.transferred.failed.count, made.survey.refused) == (0, 0, [])
     origin = rows_with_origin(lake)
     assert origin.select(BARS.schema.names()).equals(until(SMALL_ARCHIVE_UNTIL))
     host = replica.url("archive").removeprefix("http://")
@@ -70,8 +71,8 @@ def test_the_first_ingest_has_every_bar_that_is_over_and_where_it_is_from(replic
         "2025-01",
         *(f"2025-02-0{n}" for n in range(1, 9)),
     }
-    assert made.rest_rows == 5 * 3
-    assert made.rest_hosts == {replica.url("api0").removeprefix("http://")}
+    assert made.answers.rows == 5 * 3
+    assert made.answers.hosts == {replica.url("api0").removeprefix("http://")}
     assert not list((lake.root / "staging" / BARS.name).iterdir())
 
 
@@ -88,7 +89,7 @@ def test_the_second_ingest_transfers_listings_only(replica: Replica, lake: Marke
     }
     # Of each span one page of symbols, of each symbol a page of months and at most two of days.
     assert counts["listing"] <= 2 + 3 * len(SMALL_SYMBOLS)
-    assert made.survey.plan.unchanged == before[1].height
+    assert made.survey.totals.unchanged == before[1].height
     for old, new in zip(before, (lake.rows(BARS), lake.sources(BARS), lake.calendar(BARS)), strict=True):
         assert old.equals(new)
     assert lake.revisions(BARS) == []
@@ -104,7 +105,7 @@ def test_days_that_pass_are_added_and_a_month_that_ended_takes_the_place_of_its_
         replica.now(datetime(day.year, day.month, day.day, 12, tzinfo=UTC))
         made = ingest(lake, replica.settings())
         assert lake.rows(BARS).equals(until(day - timedelta(days=1)))
-        assert (made.transferred.revised, made.transferred.restated, made.survey.plan.vanished) == (0, 0, [])
+        assert (made.transferred.revised, made.transferred.restated, made.survey.totals.vanished) == (0, 0, 0)
     # Five symbols trade on: their February and three days of March, nothing of what was there already.
     assert requests(replica)["zip"] == 5 * (1 + 3)
     assert "2025-02-08" not in set(lake.sources(BARS)["period"])
@@ -117,7 +118,7 @@ def test_every_dataset_goes_the_same_way(replica: Replica, lake: MarketLake, nam
     made = ingest(lake, replica.settings(), dataset, last=SMALL_ARCHIVE_UNTIL)
     end = datetime(2025, 2, 1, tzinfo=UTC) if name == "um_funding_rates" else datetime(2025, 2, 9, tzinfo=UTC)
     assert lake.rows(dataset).equals(expected(MARKET[name].filter(pl.col(dataset.time) < end), dataset))
-    assert (made.transferred.quarantined, made.rest_rows) == ({}, 0)
+    assert (made.transferred.quarantined.count, made.answers.rows) == (0, 0)
     assert ingest(lake, replica.settings(), dataset, last=SMALL_ARCHIVE_UNTIL).transferred.files == 0
 
 
@@ -135,7 +136,7 @@ def test_hours_that_the_archive_does_not_have_come_by_rest_to_the_last_one_that_
     replica.now(SMALL_NOW + timedelta(hours=1))
     replica.reset_log()
     made = ingest(lake, replica.settings(), dataset, symbols=["BTCUSDT"], first=date(2025, 2, 1))
-    assert (made.rest_rows, requests(replica)["klines"]) == (1, 1)
+    assert (made.answers.rows, requests(replica)["klines"]) == (1, 1)
 
 
 @pytest.mark.parametrize("moment", [SMALL_NOW.replace(hour=0, minute=0), SMALL_NOW.replace(hour=23, minute=59)])
@@ -156,7 +157,7 @@ def test_the_archive_takes_the_place_of_an_answer_which_is_kept_to_compare(repli
     newest = lake.rows(BARS).filter(open_time=datetime(2025, 2, 9, tzinfo=UTC))
     assert newest["close"].to_list() == [123.0]
     assert lake.rest(BARS).collect().sort("open_time").equals(answered)
-    assert made.rest_rows == 0
+    assert made.answers.rows == 0
 
 
 def test_a_restated_file_is_a_revision_with_both_rows_and_both_digests(replica: Replica, lake: MarketLake) -> None:
@@ -203,23 +204,26 @@ def test_a_file_that_is_listed_no_longer_keeps_its_rows_and_is_named(replica: Re
     made = ingest(lake, replica.settings())
     january = [key_of(symbol, "2025-01") for symbol in SMALL_SYMBOLS]
     february = [key_of(s, f"2025-02-0{n}") for s in SMALL_SYMBOLS if s != "GONEUSDT" for n in range(1, 9)]
-    assert made.survey.plan.vanished == sorted(january + february)
+    assert made.survey.totals.vanished == len(january + february) > NAMED
+    assert made.survey.totals.first_vanished == sorted(january + february)[:NAMED]
     assert requests(replica).get("zip", 0) == 0
     assert lake.rows(BARS).equals(before[0])
     assert provenance(lake).equals(before[1])
     replica.archive_until(SMALL_ARCHIVE_UNTIL)
     again = ingest(lake, replica.settings())
-    assert (again.survey.plan.vanished, again.transferred.files) == ([], 0)
+    assert (again.survey.totals.vanished, again.transferred.files) == (0, 0)
 
 
-def test_what_is_outside_the_days_of_an_ingest_is_neither_fetched_nor_missed(
+def test_what_is_outside_the_days_and_symbols_of_an_ingest_is_neither_fetched_nor_missed(
     replica: Replica, lake: MarketLake
 ) -> None:
     for month in (11, 12):
         first = date(2024, month, 1)
         made = ingest(lake, replica.settings(), first=first, last=first + timedelta(days=27))
         assert set(lake.sources(BARS, [f"2024-{month}"])["period"]) == {f"2024-{month}"}
-        assert made.survey.plan.vanished == []
+        assert made.survey.totals.vanished == 0
+        totals = ingest(lake, replica.settings(), first=first, last=first, symbols=["BTCUSDT"]).survey.totals
+        assert (totals.unchanged, totals.vanished) == (1, 0)
     assert lake.months(BARS) == ["2024-11", "2024-12"]
 
 

@@ -15,6 +15,7 @@ from resources.binance.market_lake import MarketLake
 from resources.binance.pipeline import GIVE_UP_AFTER
 from resources.binance.quarantine import Quarantine
 from sleevegraph.errors import ConfigurationError, LakeError
+from sleevegraph.market_data.planning import NAMED
 from tests.ingests import BARS, expected, files_below, ingest, key_of, provenance, read_everything, restate
 from tests.replica.asking import get
 from tests.replica.files import zipped
@@ -54,9 +55,9 @@ def test_a_file_that_stays_corrupt_is_quarantined_and_released_when_it_comes_who
         replica.reset_log()
         made = ingest(lake, settings)
         assert asked_for(replica, DECEMBER) == 3
-        assert list(made.transferred.quarantined) == [DECEMBER]
+        assert list(made.transferred.quarantined.reasons) == [DECEMBER]
         record = quarantine(lake).files().row(0, named=True)
-        assert (record["key"], record["reason"]) == (DECEMBER, made.transferred.quarantined[DECEMBER])
+        assert (record["key"], record["reason"]) == (DECEMBER, made.transferred.quarantined.reasons[DECEMBER])
         assert record["reason"].startswith(f"{DECEMBER}: expected the listed version, MD5 ")
         assert "\n" not in record["reason"]
         assert broken_parts(lake) == [get(replica, DECEMBER).content]
@@ -65,7 +66,7 @@ def test_a_file_that_stays_corrupt_is_quarantined_and_released_when_it_comes_who
         assert lake.calendar(BARS).filter(status="quarantined")["key"].to_list() == [DECEMBER]
     replica.break_key(DECEMBER, None)
     made = ingest(lake, settings)
-    assert (made.transferred.files, made.transferred.quarantined) == (1, {})
+    assert (made.transferred.files, made.transferred.quarantined.count) == (1, 0)
     assert lake.rows(BARS).equals(ALL)
     assert quarantine(lake).files().is_empty()
     assert broken_parts(lake) == []
@@ -81,12 +82,12 @@ def test_the_days_of_a_month_stand_in_for_its_file_while_that_is_in_quarantine(
     of_january = (pl.col("symbol") == "BTCUSDT") & (pl.col("open_time").dt.strftime("%Y-%m") == "2025-01")
     assert lake.archive(BARS).filter(of_january).collect().is_empty()
     made = ingest(lake, replica.settings(attempts=2))
-    assert (made.transferred.files, list(made.transferred.quarantined)) == (31, [january])
+    assert (made.transferred.files, list(made.transferred.quarantined.reasons)) == (31, [january])
     days = lake.rows(BARS).filter(of_january)
     assert days.height == 31
     replica.break_key(january, None)
     made = ingest(lake, replica.settings())
-    assert (made.transferred.files, made.transferred.revised, made.transferred.quarantined) == (1, 0, {})
+    assert (made.transferred.files, made.transferred.revised, made.transferred.quarantined.count) == (1, 0, 0)
     assert lake.rows(BARS).filter(of_january).equals(days)
     assert lake.sources(BARS).filter(symbol="BTCUSDT", first=date(2025, 1, 1))["key"].to_list() == [january]
 
@@ -105,7 +106,7 @@ def test_a_file_whose_rows_are_broken_takes_nothing_of_what_is_stored(replica: R
     before = provenance(lake)
     restate(replica, DECEMBER, lambda lines: [*lines[:7], lines[7].replace(".", ",", 1), *lines[8:]])
     made = ingest(lake, replica.settings())
-    assert "line 8: expected 12 columns, found 13" in made.transferred.quarantined[DECEMBER]
+    assert "line 8: expected 12 columns, found 13" in made.transferred.quarantined.reasons[DECEMBER]
     assert broken_parts(lake) == [get(replica, DECEMBER).content]
     assert lake.rows(BARS).equals(ALL)
     assert provenance(lake).equals(before)
@@ -141,7 +142,7 @@ def test_zips_that_would_leave_their_folder_or_fill_the_memory_are_quarantined_a
     (tmp_path / "home" / "escaped.csv").write_text("mine")
     before = files_below(tmp_path)
     made = ingest(lake, replica.settings(attempts=2))
-    assert set(made.transferred.quarantined) == {key_of(symbol, "2024-12") for symbol in hostile}
+    assert set(made.transferred.quarantined.reasons) == {key_of(symbol, "2024-12") for symbol in hostile}
     inside = lake.root.relative_to(tmp_path).as_posix()
     assert {name: h for name, h in files_below(tmp_path).items() if not name.startswith(f"{inside}/")} == before
     assert not list(lake.root.rglob("*.csv"))
@@ -197,7 +198,7 @@ def test_where_a_host_is_restricted_the_next_one_answers_and_is_recorded(
     replica.restrict("api0", how)
     made = ingest(lake, replica.settings(attempts=2))
     host = replica.url("api1").removeprefix("http://")
-    assert made.rest_hosts == {host}
+    assert made.answers.hosts == {host}
     assert lake.rest(BARS).collect()["host"].unique().to_list() == [host]
     assert lake.rows(BARS).equals(ALL)
 
@@ -244,14 +245,18 @@ def test_a_host_that_falls_silent_ends_the_ingest_and_the_next_one_goes_on_from_
     settings = replica.settings(attempts=2, concurrency=4)
     total = 57
     made = ingest(lake, settings, progress=FailsAfter(replica, 14, how))
-    assert made.incomplete.startswith(f"{len(made.transferred.failed)} of 57 files were not fetched, first ")
+    assert made.incomplete.startswith(f"{made.transferred.failed.count} of 57 files were not fetched, first ")
     assert "\n" not in made.incomplete
     failed = {name for _, name, fault, _ in replica.log()["names"] if fault == "500"}
     assert how == "down" or GIVE_UP_AFTER <= len(failed) <= GIVE_UP_AFTER + 2 * settings.concurrency
     read_everything(lake.root)
     kept = set(lake.sources(BARS)["key"])
-    assert 14 <= len(kept) == total - len(made.transferred.failed) <= 14 + settings.concurrency
-    assert set(lake.calendar(BARS).filter(status="failed")["key"]) == set(made.transferred.failed)
+    assert 14 <= len(kept) == total - made.transferred.failed.count <= 14 + settings.concurrency
+    lost = lake.calendar(BARS).filter(status="failed")["key"]
+    assert len(lost) == made.transferred.failed.count > NAMED
+    assert not kept & set(lost)
+    assert len(made.transferred.failed.reasons) == NAMED
+    assert set(made.transferred.failed.reasons) <= set(lost)
     replica.restrict("archive", None)
     replica.faults(0.0)
     replica.reset_log()

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from resources.binance.market_lake import MarketLake
+from resources.binance.market_lake import SPOOL, MarketLake
 from resources.binance.settings import BinanceSettings
 from sleevegraph.market_data.datasets import Dataset
 from tests.ingest_driver import HOURS, Death, run
@@ -73,6 +73,7 @@ def test_killed_at_any_moment_an_ingest_is_resumed_to_the_same_rows_and_files(re
         assert MarketLake(root).revisions(HOURS) == []
         assert not [path for path in root.joinpath("staging").rglob("*") if path.is_file()]
         assert not list(root.rglob(".*"))
+        assert not list(root.glob(f"{SPOOL}*"))
         shutil.rmtree(root)
     # A process that a busy machine let go faster than the first one may have ended before its time.
     assert killed >= MOMENTS - 2
@@ -91,6 +92,7 @@ def test_killed_over_and_over_an_ingest_comes_to_its_end(replica: Replica, tmp_p
     ingest(MarketLake(tmp_path / "quiet"), settings, HOURS)
     want = state(MarketLake(tmp_path / "quiet"))
     assert all(frame.equals(want[name]) for name, frame in state(MarketLake(root)).items())
+    assert not list(root.glob(f"{SPOOL}*"))
 
 
 def test_a_file_that_was_half_written_is_no_file_of_the_lake(replica: Replica, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_every_recorded_day_of_411_symbols_is_stored_as_it_was_and_a_second_inge
     made = ingest(lake, recorded_replica.settings())
     recorded = markets.recorded_daily()
     assert len(made.survey.symbols) == recorded["symbol"].n_unique() == 411
-    assert (made.transferred.quarantined, made.transferred.failed) == ({}, {})
+    assert (made.transferred.quarantined.count, made.transferred.failed.count) == (0, 0)
     rows = lake.rows(BARS)
     assert rows.equals(expected(completed(recorded)))
     assert len(lake.months(BARS)) == 33
@@ -61,7 +61,7 @@ def test_every_recorded_day_of_411_symbols_is_stored_as_it_was_and_a_second_inge
     recorded_replica.reset_log()
     again = ingest(lake, recorded_replica.settings())
     assert set(recorded_replica.log()["requests"]) == {"listing", "exchangeInfo", "time"}
-    assert again.survey.plan.unchanged == made.transferred.files == lake.sources(BARS).height
+    assert again.survey.totals.unchanged == made.transferred.files == lake.sources(BARS).height
     assert lake.rows(BARS).equals(rows)
     assert recorded_replica.violations() == 0
 
@@ -78,7 +78,7 @@ def test_with_one_answer_in_twenty_gone_wrong_the_bars_and_their_files_are_the_s
     assert set(faults) == set(PASSING)
     assert lake.rows(BARS).equals(quiet.rows(BARS))
     assert provenance(lake).equals(provenance(quiet))
-    assert (made.transferred.quarantined, made.transferred.failed, lake.revisions(BARS)) == ({}, {}, [])
+    assert (made.transferred.quarantined.count, made.transferred.failed.count, lake.revisions(BARS)) == (0, 0, [])
 
 
 def test_what_a_stale_listing_or_answer_hid_is_there_after_the_next_ingest(
@@ -96,7 +96,7 @@ def test_what_a_stale_listing_or_answer_hid_is_there_after_the_next_ingest(
     made = ingest(lake, recorded_replica.settings(), symbols=FEW, first=AUTUMN)
     assert lake.rows(BARS).equals(quiet.rows(BARS))
     assert provenance(lake).equals(provenance(quiet))
-    assert (made.transferred.quarantined, lake.revisions(BARS)) == ({}, [])
+    assert (made.transferred.quarantined.count, lake.revisions(BARS)) == (0, [])
 
 
 def through(
@@ -110,7 +110,7 @@ def through(
             replica.replace(key, body)
         for name in frames:
             made = ingest(lake, replica.settings(), DATASETS[name])
-            assert (made.transferred.quarantined, made.transferred.failed) == ({}, {})
+            assert (made.transferred.quarantined.count, made.transferred.failed.count) == (0, 0)
     return {name: lake.rows(DATASETS[name]) for name in frames}
 
 

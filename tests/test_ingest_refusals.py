@@ -16,32 +16,9 @@ from resources.store import Store
 from sleevegraph.market_data.datasets import DATASETS
 from tests.browser import PROJECT
 from tests.command_homes import refused, simulated
-from tests.ingest_command import BTC, CLI, home_of_btc, ingest, named, process_environment, rejected, stored
+from tests.ingest_command import BTC, CLI, ingest, named, process_environment, rejected, stored
 from tests.replica import markets
 from tests.replica.handle import Replica
-
-
-@pytest.fixture
-def home(tmp_path: Path, replica: Replica) -> Iterator[Path]:
-    """A new home beside a replica."""
-    with named(replica):
-        yield tmp_path / "home"
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory, small_tree: Path) -> Iterator[tuple[Path, Replica]]:
-    """A home with the bars of BTC that no test changes, and its replica."""
-    root = tmp_path_factory.mktemp("kept") / "home"
-    with home_of_btc(root, small_tree) as server:
-        yield root, server
-
-
-@pytest.fixture
-def filled(home: Path) -> Path:
-    """The same with the bars of BTC."""
-    assert ingest(home, *BTC)
-    return home
-
 
 NOT_YET = (datetime.now(UTC) + timedelta(days=2)).strftime("%Y-%m-%d")
 USAGE = "; see sleevegraph ingest --help"
@@ -93,9 +70,9 @@ BAD = {
 
 @pytest.mark.parametrize(("options", "said"), BAD.values(), ids=BAD)
 def test_what_cannot_be_is_refused_in_one_line_and_changes_nothing(
-    kept: tuple[Path, Replica], options: tuple[str, ...], said: str
+    kept_btc_home: tuple[Path, Replica], options: tuple[str, ...], said: str
 ) -> None:
-    home, server = kept
+    home, server = kept_btc_home
     with named(server):
         assert rejected(home, *options).startswith(f"Error: {said}")
 
@@ -105,86 +82,86 @@ def test_what_cannot_be_is_refused_in_one_line_and_changes_nothing(
     [("--interval", "1h", "--from", "2017-01-01"), ("--from", NOT_YET, "--dataset", "um_metrics"), ("--quotes", ",")],
 )
 def test_what_no_host_need_be_asked_about_is_refused_before_there_is_a_home(
-    home: Path, replica: Replica, options: tuple[str, ...]
+    binance_home: Path, replica: Replica, options: tuple[str, ...]
 ) -> None:
-    refused("ingest", *options, "--home", home)
-    assert not home.exists()
+    refused("ingest", *options, "--home", binance_home)
+    assert not binance_home.exists()
     assert not replica.log()["requests"]
 
 
-def test_a_home_of_other_bars_is_refused(home: Path) -> None:
-    (home / "data").mkdir(parents=True)
-    simulated(home)
-    expected = f"Error: market source: expected 'simulated', which {home} already holds bars of, found 'binance'; use another home\n"
-    assert rejected(home) == expected
-    assert rejected(home, "--dry-run") == expected
+def test_a_home_of_other_bars_is_refused(binance_home: Path) -> None:
+    (binance_home / "data").mkdir(parents=True)
+    simulated(binance_home)
+    expected = f"Error: market source: expected 'simulated', which {binance_home} already holds bars of, found 'binance'; use another home\n"
+    assert rejected(binance_home) == expected
+    assert rejected(binance_home, "--dry-run") == expected
 
 
 def test_a_home_in_which_another_ingest_is_at_work_is_refused_and_a_dry_run_is_not(
-    filled: Path, replica: Replica
+    btc_home: Path, replica: Replica
 ) -> None:
     replica.latency(0.3)
     own = process_environment(replica)
-    command = [*CLI, "ingest", "--quotes", "USDT", "--interval", "1h", "--home", str(filled)]
+    command = [*CLI, "ingest", "--quotes", "USDT", "--interval", "1h", "--home", str(btc_home)]
     replica.reset_log()
     other = subprocess.Popen(command, cwd=PROJECT, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         while "zip" not in replica.log()["requests"]:
             assert other.poll() is None
             sleep(0.1)
-        said = refused("ingest", "--home", filled)
+        said = refused("ingest", "--home", btc_home)
         assert said == (
-            f"Error: {filled / 'data' / 'market'}: expected no other ingest, found one at work (process {other.pid}); "
+            f"Error: {btc_home / 'data' / 'market'}: expected no other ingest, found one at work (process {other.pid}); "
             "wait for it or stop it\n"
         )
-        assert "nothing was fetched" in ingest(filled, "--dry-run")
+        assert "nothing was fetched" in ingest(btc_home, "--dry-run")
         out, err = other.communicate(timeout=60)
     finally:
         other.kill()
     assert (other.returncode, err) == (0, ""), out
-    assert ingest(filled)
-    with ingest_lock(filled / "data" / "market" / "ingest.lock"):
+    assert ingest(btc_home)
+    with ingest_lock(btc_home / "data" / "market" / "ingest.lock"):
         pass  # nobody holds it any more
 
 
-def test_where_no_host_of_the_api_serves_this_place_it_is_said_what_to_set(filled: Path, replica: Replica) -> None:
+def test_where_no_host_of_the_api_serves_this_place_it_is_said_what_to_set(btc_home: Path, replica: Replica) -> None:
     for role, how in (("api0", "451"), ("api1", "403"), ("api2", "400")):
         replica.restrict(role, how)
-    said = rejected(filled)
+    said = rejected(btc_home)
     assert said.startswith("Error: expected an answer from the REST API, found the last of 3 hosts not to give one: ")
     assert "(HTTP 400); set SLEEVEGRAPH_BINANCE_API to hosts that serve you; everything else is stored" in said
     replica.restrict("api2", None)
-    assert ingest(filled)
+    assert ingest(btc_home)
 
 
 @pytest.mark.parametrize("role", ["archive", "listing"])
-def test_a_host_that_is_down_is_named_and_the_next_ingest_goes_on(filled: Path, replica: Replica, role: str) -> None:
+def test_a_host_that_is_down_is_named_and_the_next_ingest_goes_on(btc_home: Path, replica: Replica, role: str) -> None:
     replica.archive_until(None)
     replica.restrict(role, "down")
-    said = rejected(filled)
+    said = rejected(btc_home)
     assert replica.url(role) in said
     assert "; try again later" in said
     replica.restrict(role, None)
-    assert "1 files stored" in ingest(filled)
+    assert "1 files stored" in ingest(btc_home)
 
 
 @pytest.mark.parametrize(("pattern", "damage"), [("archive-*", "cut"), ("rest-*", "scrambled")])
 def test_a_damaged_file_of_the_lake_is_named_and_once_deleted_it_is_fetched_again(
-    filled: Path, pattern: str, damage: str
+    btc_home: Path, pattern: str, damage: str
 ) -> None:
-    good = stored(filled)
-    (path,) = (filled / "data" / "market").rglob(f"{pattern}.parquet")
+    good = stored(btc_home)
+    (path,) = (btc_home / "data" / "market").rglob(f"{pattern}.parquet")
     body = path.read_bytes()
     half = len(body) // 2
     path.write_bytes(body[:half] if damage == "cut" else body[:4] + bytes(half) + body[4 + half :])
-    said = rejected(filled)
+    said = rejected(btc_home)
     assert said.startswith(f"Error: {path}: expected a file written by an ingest, found ")
     assert said.endswith("; delete it and ingest its month again\n")
     path.unlink()
-    assert ingest(filled)
-    names = {name for name in stored(filled) if name.startswith("lake/daily_bars/")}
+    assert ingest(btc_home)
+    names = {name for name in stored(btc_home) if name.startswith("lake/daily_bars/")}
     assert names
-    assert {name: stored(filled)[name] for name in names} == {name: good[name] for name in names}
+    assert {name: stored(btc_home)[name] for name in names} == {name: good[name] for name in names}
 
 
 @pytest.fixture
@@ -201,7 +178,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-@pytest.mark.usefixtures("home")
+@pytest.mark.usefixtures("binance_home")
 def test_a_full_disk_is_said_what_was_stored_stays_and_the_next_ingest_goes_on(small_disk: Path) -> None:
     home = small_disk / "home"
     assert ingest(home, *BTC)

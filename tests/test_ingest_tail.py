@@ -36,7 +36,7 @@ def test_a_day_whose_file_is_in_quarantine_comes_by_rest_though_later_ones_are_s
     lost = of("BTCUSDT", date(2025, 2, 4))
     replica.break_key(key_of("BTCUSDT", "2025-02-04"), "corrupt")
     made = ingest(lake, replica.settings(attempts=2))
-    assert list(made.transferred.quarantined) == [key_of("BTCUSDT", "2025-02-04")]
+    assert list(made.transferred.quarantined.reasons) == [key_of("BTCUSDT", "2025-02-04")]
     assert lake.archive(BARS).filter(lost).collect().is_empty()
     assert lake.rows(BARS).filter(lost).equals(DAILY.filter(lost))
     klines(replica)

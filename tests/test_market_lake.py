@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from resources.binance.market_lake import MarketLake, Unit, unit_of
+from resources.binance.market_lake import SPOOL, MarketLake, Unit, unit_of
 from sleevegraph.errors import LakeError
 from sleevegraph.market_data.datasets import DATASETS, Dataset
 from sleevegraph.market_data.merging import SOURCE, merge
@@ -152,12 +152,15 @@ def test_a_symbol_is_always_stored_in_the_same_file_of_its_month_and_symbols_spr
 
 
 def test_the_calendar_knows_what_became_of_every_file(lake: MarketLake) -> None:
-    lake.store_calendar(BARS, listed("A 2025-01", "A 2025-02-01", "B 2025-01"), keys("A 2025-02-01"), keys("B 2025-01"))
-    lake.store_calendar(BARS, listed("A 2025-02-02", "A 2025-02-03"), [], [])
-    found = lake.calendar(BARS).select("key", "status").rows()
-    stored_now = [(key, "stored") for key in keys("A 2025-01", "A 2025-02-02", "A 2025-02-03")]
-    # What was listed of February before gives way: the same symbol's month was listed anew.
-    assert found == sorted([*stored_now, (keys("B 2025-01")[0], "failed")])
+    lake.store_calendar(BARS, "2025-01", listed("A 2025-01", "B 2025-01"), dict.fromkeys(keys("B 2025-01"), "failed"))
+    lost = dict.fromkeys(keys("A 2025-02-01"), "quarantined")
+    lake.store_calendar(BARS, "2025-02", listed("A 2025-02-01", "B 2025-02-01"), lost)
+    assert dict(lake.calendar(BARS, ["key", "status"]).rows())[keys("A 2025-02-01")[0]] == "quarantined"
+    lake.store_calendar(BARS, "2025-02", listed("A 2025-02-02", "A 2025-02-03"), {})
+    found = lake.calendar(BARS, ["key", "status"]).rows()
+    stored_now = [(key, "stored") for key in keys("A 2025-01", "A 2025-02-02", "A 2025-02-03", "B 2025-02-01")]
+    # What was listed of A's February before gives way: that symbol's month was listed anew.
+    assert sorted(found) == sorted([*stored_now, (keys("B 2025-01")[0], "failed")])
     assert lake.calendar(BARS).select(LISTED.names()).schema == LISTED
 
 
@@ -186,8 +189,12 @@ def test_what_a_killed_writer_left_is_seen_by_no_reader_and_swept(lake: MarketLa
     only = lake.root / BARS.name / "2025-02" / ".archive-00.parquet.123.tmp"
     only.parent.mkdir()
     only.write_bytes(b"PAR1 half")
+    listing = lake.root / f"{SPOOL}abc" / "2025-02" / "0.arrow"
+    listing.parent.mkdir(parents=True)
+    listing.write_bytes(b"PAR1 half")
     assert (lake.months(BARS), lake.rows(BARS).height, lake.sources(BARS).height) == (["2025-01"], 1, 1)
     lake.sweep()
     assert not half.exists()
     assert not only.exists()
+    assert not list(lake.root.glob(f"{SPOOL}*"))
     assert lake.rows(BARS).height == 1

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sleevegraph.market_data.planning import LISTED, SOURCES, covered, plan, wanted, within
+from sleevegraph.market_data.planning import LISTED, NAMED, SOURCES, covered, plan, totals, wanted, within
 from tests.listed_files import keys, listed, names, stored
 
 MONTHS = ["2024-11", "2024-12", "2025-01", "2025-02"]
@@ -63,7 +63,7 @@ def test_what_is_not_stored_is_new_and_comes_month_by_month() -> None:
     made = plan(listed(*files), SOURCES.to_frame())
     assert names(made.files) == ["A 2024-12", "B 2024-12", "A 2025-01", "B 2025-01-01", "B 2025-01-02"]
     assert (made.restated.height, made.unchanged, made.vanished) == (0, 0, [])
-    assert made.transferred == 500
+    assert (totals([made]).files, totals([made]).bytes) == (5, 500)
 
 
 def test_what_is_stored_as_listed_is_left_alone() -> None:
@@ -87,8 +87,8 @@ def test_what_is_listed_no_longer_is_named() -> None:
     assert (made.vanished, made.files.height) == (keys("A 2024-12", "A 2025-02-02"), 0)
 
 
-def test_a_day_whose_month_has_come_did_not_vanish_nor_did_a_symbol_that_was_not_looked_for() -> None:
-    made = plan(listed("A 2025-01"), stored("A 2025-01-30", "A 2025-01-31", "B 2025-01"))
+def test_a_day_whose_month_has_come_did_not_vanish() -> None:
+    made = plan(listed("A 2025-01"), stored("A 2025-01-30", "A 2025-01-31"))
     assert (names(made.new), made.vanished) == (["A 2025-01"], [])
 
 
@@ -103,6 +103,36 @@ def test_the_days_of_a_month_that_vanished_are_not_fetched_in_its_stead() -> Non
     files = listed("A 2024-12-01", "A 2025-01-01")
     made = plan(wanted(files, None, None), stored("A 2024-12"))
     assert (names(made.new), made.vanished) == (["A 2025-01-01"], keys("A 2024-12"))
+
+
+def of_month(files: pl.DataFrame, month: str) -> pl.DataFrame:
+    return files.filter(pl.col("first").dt.strftime("%Y-%m") == month)
+
+
+@settings(max_examples=100, deadline=None)
+@given(some_files, some_files, st.sets(st.integers(0, 9)), some_day, some_day)
+def test_months_planned_one_by_one_come_to_the_plan_of_all_of_them(
+    files: set[str], known: set[str], restated: set[int], first: date | None, last: date | None
+) -> None:
+    there = pl.concat([listed(*sorted(files)[::2]), listed(*sorted(files)[1::2], size=7)])
+    before = pl.concat(
+        [stored(name, etag="z" if n in restated else "a") for n, name in enumerate(sorted(known))] or [stored()]
+    )
+    broken = keys(*sorted(files)[::5])
+    whole = plan(wanted(there, first, last, broken), within(before, first, last))
+    months = [
+        plan(wanted(of_month(there, month), first, last, broken), within(of_month(before, month), first, last))
+        for month in MONTHS
+    ]
+    assert pl.concat([made.files for made in months]).equals(whole.files)
+    counted = totals(months)
+    assert (counted.files, counted.bytes) == (whole.files.height, whole.files["size"].sum())
+    assert (counted.unchanged, counted.vanished) == (whole.unchanged, len(whole.vanished))
+    assert counted.first_vanished == whole.vanished[:NAMED]
+    for state, span, number, size, begin, end in counted.to_fetch.iter_rows():
+        some = (whole.new if state == "new" else whole.restated).filter(span=span)
+        assert (number, size, begin, end) == (some.height, some["size"].sum(), some["first"].min(), some["last"].max())
+    assert counted.to_fetch.select("state", "span").is_unique().all()
 
 
 def test_covered_days_are_those_of_the_months() -> None:

@@ -7,7 +7,9 @@ import pytest
 
 from profiles.files import ProfilesError
 from profiles.load import PROFILES, load_manifest
+from sleevegraph import metas
 from sleevegraph.manifest import DEFAULT_FEATURE_WEIGHTS
+from sleevegraph.tree import compile_tree
 from tests.markets import RECORDED_NOT_CRYPTO
 from tests.shared import SHARED, needs_shared
 
@@ -179,6 +181,7 @@ def test_a_defect_in_the_market_file_is_named(folder: Path, old: str, new: str, 
             'direction = "LONG"\n[ledger]\nslipage = 0.1',
             "ledger.slipage: expected a key among slippage, commission, borrow, found 'slipage'; did you mean slippage?",
         ),
+        ('direction = "LONG"', 'direction = "LONG"\nowner = " "', r"owner: expected to match pattern '\S', found ' '"),
         (f'name = "{LONG}"', 'name = "Long"', "name: expected to match pattern '^[a-z][a-z0-9_]{0,79}$', found 'Long'"),
         (f'name = "{LONG}"', 'name = "other"', f"name: expected the file's stem '{LONG}', found 'other'; rename"),
     ],
@@ -223,6 +226,23 @@ def test_a_meta_tree_may_be_four_deep_and_no_deeper(folder: Path) -> None:
     assert [m.name for m in load_manifest(folder).metas][-2:] == ["meta_g", "meta_h"]
     (folder / "metas" / "meta_i.toml").write_text(meta("meta_i", "meta_h", LONG))
     assert refused(folder).startswith("metas/meta_i.toml: children: expected at most 4 metas")
+
+
+def test_a_meta_tree_of_more_paths_than_can_be_compiled_is_refused_and_those_above_it_are_not_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = next(m for m in load_manifest(folder).metas if m.name == "meta_fractal")
+    nodes = [m for m in load_manifest(folder).metas if m.name in {tree.name, *tree.children}]
+    (folder / "metas" / "meta_g.toml").write_text(meta("meta_g", "meta_fractal", LONG))
+    places = compile_tree(tree.name, nodes).places.height
+    for limit in (places - 1, places, places + 1):
+        monkeypatch.setattr(metas, "MAX_PLACES", limit)
+        culprit, found = ("meta_fractal", places) if limit < places else ("meta_g", places + 2)
+        message = f"children: expected at most {limit} paths down to sleeves and metas, found {found};"
+        assert refused(folder).startswith(f"metas/{culprit}.toml: {message}")
+        assert "more)" not in refused(folder)
+    monkeypatch.setattr(metas, "MAX_PLACES", places + 2)
+    assert load_manifest(folder).metas[-1].name == "meta_g"
 
 
 @pytest.mark.parametrize(

@@ -88,11 +88,15 @@ SIGNALS = {
     "an import that fails": ('function = "mine.py:signal"', {"mine.py": "x = 1\nimport no_such_package\n"}, "found mine.py:2: ModuleNotFoundError: No module named 'no_such_package'"),
     "an exit": ('function = "mine.py:signal"', {"mine.py": "raise SystemExit('bye')\n"}, "found mine.py:1: SystemExit: bye"),
     "a misspelt parameter": ('function = "mine.py:signal"\nparameters = { dyas = 3 }', {"mine.py": GOOD}, "expected a function of (bars, at, dyas), found signal(bars, at, days=3, *, deep=False): got an unexpected keyword argument 'dyas'"),
+    "a name that no file may have": (f'function = "{"m" * 300}.py:signal"', {}, "File name too long"),
+    "a null character": ('function = "mine\\u0000.py:signal"', {}, "embedded null"),
+    "a module that answers for every name": ('function = "mine.py:signal"', {"mine.py": "def __getattr__(name):\n    raise RuntimeError(name)\n"}, "found mine.py:2: RuntimeError: signal"),
     "too few arguments": ('function = "mine.py:signal"', {"mine.py": "def signal(bars):\n    return bars\n"}, "expected a function of (bars, at), found signal(bars): too many positional arguments"),
 }  # fmt: skip
 SCORES = {
     "no file": (None, "found: No such file or directory"),
     "nothing in it": ("", "expected a readable Parquet or CSV file, found: empty CSV"),
+    "a blank": ("date,symbol,score\n\n", "expected rows of date, symbol, score, found none"),
     "no rows": ("date,symbol,score\n", "expected rows of date, symbol, score, found none"),
     "no score": ("date,symbol,rank\n2023-06-09,A,1\n", "score: expected a column of that name, found date, symbol, rank"),
     "no date in a row": ("date,symbol,score\n2023-06-09,A,1\n09.06.2023,A,1\n", "line 3: expected a date such as 2023-12-21, found '09.06.2023'"),
@@ -181,6 +185,26 @@ def test_a_broken_row_of_the_day_that_is_used_is_refused_with_its_line(tmp_path:
     with pytest.raises(SignalError) as error:
         signal_of({"scores": "own.csv"}, tmp_path).opened()(market(), AT)
     assert str(error.value).startswith(f"signal own: signal.scores: own.csv: {said}")
+
+
+def test_blank_lines_of_a_scores_file_are_counted_and_no_rows(tmp_path: Path) -> None:
+    (tmp_path / "sleeves").mkdir()
+    text = "date,symbol,score\n\n2023-06-09,BINANCE:AAAUSDT,0.25\n\n2023-06-09,BINANCE:BBBUSDT,{}\n\n"
+    file = tmp_path / "sleeves" / "own.csv"
+    file.write_text(text.format(1))
+    found = signal_of({"scores": "own.csv"}, tmp_path).opened()(market(), AT)
+    assert found.rows() == [("BINANCE:AAAUSDT", 0.25), ("BINANCE:BBBUSDT", 1.0)]
+    file.write_text(text.format("nan"))
+    with pytest.raises(SignalError, match=r"own\.csv: line 5: expected a symbol and a finite score"):
+        signal_of({"scores": "own.csv"}, tmp_path).opened()(market(), AT)
+
+
+def test_the_name_of_a_scores_file_is_no_pattern(tmp_path: Path) -> None:
+    (tmp_path / "sleeves").mkdir()
+    for name, score in (("own[1].csv", 1), ("own1.csv", 2)):
+        (tmp_path / "sleeves" / name).write_text(f"date,symbol,score\n2023-06-09,BINANCE:AAAUSDT,{score}\n")
+    found = signal_of({"scores": "own[1].csv"}, tmp_path).opened()(market(), AT)
+    assert found.rows() == [("BINANCE:AAAUSDT", 1.0)]
 
 
 def test_scores_of_a_parquet_file_are_the_newest_before_p_and_must_not_be_too_old(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The example signals against their definitions, and what is refused of anybody's signal."""
 
+import re
 from collections.abc import Callable
 from datetime import date, timedelta
 from functools import partial
@@ -18,7 +19,7 @@ from sleevegraph.signals.low_volatility import signal as low_volatility
 from sleevegraph.signals.momentum import signal as momentum
 from tests.markets import recorded_bars
 from tests.shared import needs_shared
-from tests.signal_markets import AT, LAST_CLOSE, NAMES, body, market, written
+from tests.signal_markets import AT, LAST_CLOSE, NAMES, body, market, signal_of, written
 
 Example = Callable[..., pl.DataFrame]
 EXAMPLES: dict[str, tuple[Example, int]] = {
@@ -144,6 +145,7 @@ ANSWERS = {
     "unknown": (("return pl.DataFrame({'symbol': ['BINANCE:AAAUSDT', 'AAAUSDT'], 'score': [1, 2]})",), "AAAUSDT: expected a symbol with a bar before 2023-06-10, found 2.0 (1 of 2 rows)"),
     "late": ((f"{LAST_CLOSE}.with_columns(date=at)",), "found 2023-06-10: scores after at (6 of 6 rows)"),
     "dated by text": ((f"{LAST_CLOSE}.with_columns(date=pl.lit('2023-06-09'))",), "date: expected dates, found type String"),
+    "dated to the second": ((f"{LAST_CLOSE}.with_columns(date=pl.lit(at - timedelta(days=1)).cast(pl.Datetime))",), "date: expected dates, found type Datetime"),
 }  # fmt: skip
 
 
@@ -154,10 +156,28 @@ def test_an_answer_that_is_none_is_refused_in_one_line(tmp_path: Path, what: str
     with pytest.raises(SignalError) as error:
         signal.opened()(market(), AT)
     text = str(error.value)
-    assert text.startswith("signal own: signal.function: own.py:")
+    assert re.match(r"signal own: signal\.function: own\.py:(5: signal|7: \w+): ", text)  # the function, or what raises
     assert said in text
     assert "\n" not in text
     assert str(tmp_path) not in text
+
+
+@pytest.mark.parametrize(
+    ("lines", "place"),
+    [
+        (("", "def signal(bars, at): ..."), "own.py:2: signal: "),
+        (("class Signal:", "    def __call__(self, bars, at): ...", "signal = Signal()"), "own.py:2: signal: "),
+        (("from functools import partial", "signal = partial(print, end='')"), "own.py: signal: "),
+    ],
+)
+def test_a_refused_answer_names_the_line_that_the_function_begins_on(
+    tmp_path: Path, lines: tuple[str, ...], place: str
+) -> None:
+    (tmp_path / "sleeves").mkdir()
+    (tmp_path / "sleeves" / "own.py").write_text("\n".join(lines))
+    with pytest.raises(SignalError, match="found nothing") as error:
+        signal_of({"function": "own.py:signal"}, tmp_path).opened()(market(), AT)
+    assert str(error.value).startswith(f"signal own: signal.function: {place}expected a polars DataFrame")
 
 
 def test_scores_are_sorted_as_numbers_and_columns_beside_them_are_dropped(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster_graphql.test.utils import execute_dagster_graphql
 from pydantic import BaseModel
 
-from assets.grid import GRID
 from definitions import build_definitions
 from profiles.load import load_manifest
+from resources.grid import GRID
 from resources.lake import AssetPath
 from sleevegraph.manifest import Manifest, MarketProfile, MetaProfile, SleeveProfile
 from sleevegraph.simulated_market import simulated_bars

@@ -5,11 +5,12 @@ in its own footer, so that rows and provenance are replaced in one step.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from shutil import rmtree
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -30,6 +31,9 @@ _RESTATED: Final = "sleevegraph_restated"
 
 CALENDAR: Final = pl.Schema({**LISTED, "status": pl.String()})
 """`status` is stored, quarantined or failed."""
+
+SPOOL: Final = "listing-"
+"""How the names of folders begin in which ingests keep what the archive listed; they are gone when an ingest ends."""
 
 REST_COLUMNS: Final = {"host": pl.String(), "fetched_at": pl.Datetime("us", "UTC")}
 
@@ -63,7 +67,7 @@ class MarketLake:
         path = self._path(dataset, unit)
         if not path.is_file():
             return pl.Schema({**dataset.schema, SOURCE: pl.UInt32()}).to_frame(), SOURCES.to_frame()
-        return _rows(path), _sources(path)
+        return _rows(path), _sources(path, SOURCES.names())
 
     @contextmanager
     def reading(self, dataset: Dataset) -> Iterator[None]:
@@ -85,8 +89,16 @@ class MarketLake:
         self, dataset: Dataset, months: Sequence[str] | None = None, columns: Sequence[str] = SOURCES.names()
     ) -> pl.DataFrame:
         """SOURCES of every stored archive row, or some of their columns."""
-        files = (_sources(path).select(columns) for path in self._files(dataset, "archive", months))
+        files = (_sources(path, columns) for path in self._files(dataset, "archive", months))
         return pl.concat([SOURCES.to_frame().select(columns), *files])
+
+    def last_days(self, dataset: Dataset) -> pl.DataFrame:
+        """[symbol, last]: the last day of each stored symbol whose archive file gave rows."""
+        days = SOURCES.to_frame().select("symbol", "last")
+        for month in self.months(dataset):
+            more = self.sources(dataset, [month], days.columns)
+            days = pl.concat([days, more]).group_by("symbol").agg(pl.col("last").max())
+        return days
 
     def archive(self, dataset: Dataset, months: Sequence[str] | None = None) -> pl.LazyFrame:
         """Archive rows without order."""
@@ -138,9 +150,11 @@ class MarketLake:
         return count + int(newer.select(pl.len()).collect().item())
 
     def sweep(self) -> None:
-        """Delete what writers that were killed left half written; nobody else may be writing."""
+        """Delete what ingests that were killed left half written; nobody else may be writing."""
         for path in self.root.rglob(".*.tmp"):
             path.unlink()
+        for folder in self.root.glob(f"{SPOOL}*"):
+            rmtree(folder)
 
     def asked(self, dataset: Dataset) -> dict[str, datetime]:
         """Until which bar the exchange was asked for symbols that ended lately, or had a day without a file."""
@@ -160,27 +174,20 @@ class MarketLake:
         """Files of a dataset that stayed broken."""
         return Quarantine(self.root / "quarantine" / dataset.name)
 
-    def calendar(self, dataset: Dataset) -> pl.DataFrame:
-        """CALENDAR rows: every file that the archive listed, and what became of it."""
-        path = self.root / dataset.name / "calendar.parquet"
-        return _scanned(path).collect() if path.is_file() else CALENDAR.to_frame()
+    def calendar(self, dataset: Dataset, columns: Sequence[str] = CALENDAR.names()) -> pl.DataFrame:
+        """CALENDAR rows, or some of their columns: every file that the archive listed, and what became of it."""
+        paths = sorted(self.root.joinpath(dataset.name, "calendar").glob("[!.]*.parquet"))
+        return pl.concat([CALENDAR.to_frame().lazy(), *map(_scanned, paths)]).select(columns).collect()
 
-    def store_calendar(
-        self, dataset: Dataset, listed: pl.DataFrame, quarantined: Iterable[str], failed: Iterable[str]
-    ) -> None:
-        """Put the LISTED rows of an ingest over the months of the same symbols."""
-        status = {**dict.fromkeys(quarantined, "quarantined"), **dict.fromkeys(failed, "failed")}
-        kind = pl.String()
-        fresh = listed.with_columns(status=pl.col("key").replace_strict(status, default="stored", return_dtype=kind))
-        month = pl.col("first").dt.strftime("%Y-%m").alias("month")
-        older = (
-            self.calendar(dataset)
-            .with_columns(month)
-            .join(fresh.with_columns(month), on=["symbol", "month"], how="anti")
-        )
-        self._write(
-            self.root / dataset.name / "calendar.parquet", pl.concat([older.drop("month"), fresh]).sort("key"), {}
-        )
+    def store_calendar(self, dataset: Dataset, month: str, listed: pl.DataFrame, lost: Mapping[str, str]) -> None:
+        """Put the LISTED rows of one month over those of the same symbols; `lost` has the status of what is not stored."""
+        path = self.root / dataset.name / "calendar" / f"{month}.parquet"
+        status = pl.col("key").replace_strict(lost, default="stored", return_dtype=CALENDAR["status"])
+        fresh = listed.with_columns(status=status).sort("key")
+        known = _scanned(path).collect() if path.is_file() else CALENDAR.to_frame()
+        if not fresh.equals(known):
+            kept = known.join(listed, on="symbol", how="anti")
+            self._write(path, pl.concat([kept, fresh]).sort("key"), {})
 
     def revisions(self, dataset: Dataset) -> list[tuple[pl.DataFrame, pl.DataFrame]]:
         """(rows before and after, files restated) of every revision, oldest first."""
@@ -214,14 +221,16 @@ def _rows(path: Path) -> pl.DataFrame:
         raise _unreadable(path, error) from error
 
 
-def _sources(path: Path) -> pl.DataFrame:
-    return (
-        _table(path, SOURCES_KEY).with_columns(pl.col("first", "last").str.to_date(), _utc("fetched_at")).cast(SOURCES)
-    )
+def _sources(path: Path, columns: Sequence[str]) -> pl.DataFrame:
+    return _table(path, SOURCES_KEY).select(_read(column) for column in columns)
 
 
-def _utc(column: str) -> pl.Expr:
-    return pl.col(column).str.to_datetime("%+", time_unit="us", time_zone="UTC")
+def _read(column: str) -> pl.Expr:
+    """A column of SOURCES from what `_json` made of it."""
+    kind, text = SOURCES[column], pl.col(column)
+    if kind == pl.Date:
+        return text.str.to_date()
+    return text.str.to_datetime("%+", time_unit="us", time_zone="UTC") if kind.is_temporal() else text.cast(kind)
 
 
 def _json(table: pl.DataFrame) -> str:

@@ -1,7 +1,7 @@
 """From a plan to stored rows: files are fetched side by side, and a month is stored when its last file is there."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ from resources.binance.staging import Staging
 from sleevegraph.errors import ArchiveError, TransferError
 from sleevegraph.market_data.datasets import Dataset, Period
 from sleevegraph.market_data.merging import SOURCE, merge
-from sleevegraph.market_data.planning import SOURCES
+from sleevegraph.market_data.planning import LISTED, NAMED, SOURCES
 from sleevegraph.market_data.tables import read_tables
 
 HELD_BYTES = 64 * 2**20
@@ -30,6 +30,20 @@ GIVE_UP_AFTER = 5
 
 
 @dataclass(slots=True)
+class Lost:
+    """Files that were not stored: how many, and why not, by key, of the first NAMED."""
+
+    count: int = 0
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def add(self, key: str, reason: str) -> None:
+        """One more."""
+        self.count += 1
+        if len(self.reasons) < NAMED:
+            self.reasons[key] = reason
+
+
+@dataclass(slots=True)
 class Transferred:
     """What came of a plan."""
 
@@ -39,8 +53,20 @@ class Transferred:
     added: int = 0
     revised: int = 0
     restated: int = 0
-    quarantined: dict[str, str] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
+    quarantined: Lost = field(default_factory=Lost)
+    failed: Lost = field(default_factory=Lost)
+
+
+@dataclass(slots=True)
+class _Month:
+    """The listed files of one month, until what became of all of them is known."""
+
+    name: str
+    listed: pl.DataFrame
+    waiting: int
+    """Units that are not stored yet."""
+    lost: dict[str, str] = field(default_factory=dict)
+    """Status by key of those files that are not stored."""
 
 
 @dataclass(slots=True)
@@ -48,6 +74,7 @@ class _Batch:
     """The files of one stored unit, as far as they are there."""
 
     unit: Unit
+    month: _Month
     waiting: int
     content: list[Download] = field(default_factory=list)
 
@@ -69,25 +96,29 @@ class Pipeline:
         self._storing = asyncio.Lock()
         self._result = Transferred()
 
-    async def run(self, files: pl.DataFrame, concurrency: int) -> Transferred:
-        """Fetch and store all of them (LISTED rows), in the order of the months.
+    async def run(self, months: Iterable[tuple[str, pl.DataFrame]], concurrency: int) -> Transferred:
+        """Fetch and store what is to be fetched of each month's PLANNED rows, and what became of them in the calendar.
 
         Once the host is down, the rest is not asked for: it counts as failed, and what was fetched is stored.
         """
-        await for_each(self._queue(files), self._take, concurrency)
+        await for_each(self._queue(months), self._take, concurrency)
         self._staging.clear()
         return self._result
 
-    def _queue(self, files: pl.DataFrame) -> Iterator[tuple[_Batch, ListedFile]]:
+    def _queue(self, months: Iterable[tuple[str, pl.DataFrame]]) -> Iterator[tuple[_Batch, ListedFile]]:
         """The files unit by unit, each made when its turn comes."""
-        shards = {symbol: unit_of(self._dataset, symbol, "").shard for symbol in files["symbol"].unique()}
-        month = pl.col("first").dt.strftime("%Y-%m").alias("_month")
-        shard = pl.col("symbol").replace_strict(shards, return_dtype=pl.Int64).alias("_shard")
-        placed = files.with_columns(month, shard).sort("_month", "_shard", "key")
-        for unit, part in placed.group_by("_month", "_shard", maintain_order=True):
-            batch = _Batch(Unit(str(unit[0]), int(str(unit[1]))), part.height)
-            for row in part.iter_rows(named=True):
-                yield batch, _listed_file(row)
+        for name, planned in months:
+            listed, files = planned.select(LISTED.names()), planned.filter("fetch")
+            shards = {symbol: unit_of(self._dataset, symbol, name).shard for symbol in files["symbol"].unique()}
+            shard = pl.col("symbol").replace_strict(shards, return_dtype=pl.Int64).alias("_shard")
+            units = files.with_columns(shard).sort("_shard", "key").partition_by("_shard", as_dict=True)
+            month = _Month(name, listed, len(units))
+            if not units:
+                self._close(month)
+            for (number,), part in units.items():
+                batch = _Batch(Unit(name, number), month, part.height)
+                for row in part.iter_rows(named=True):
+                    yield batch, _listed_file(row)
 
     async def _take(self, item: tuple[_Batch, ListedFile]) -> None:
         batch, file = item
@@ -99,10 +130,11 @@ class Pipeline:
             self._failures = 0
         except ArchiveError as error:
             body = error.body if isinstance(error, BrokenFileError) else b""
-            self._put_aside(file, str(error), body)
+            self._put_aside(batch.month, file, str(error), body)
             self._failures += not body
         except TransferError as error:
-            self._result.failed[file.key] = str(error)
+            batch.month.lost[file.key] = "failed"
+            self._result.failed.add(file.key, str(error))
             self._failures += 1
         self._progress.advance(file.size)
         batch.waiting -= 1
@@ -142,7 +174,7 @@ class Pipeline:
         for part in _parts(batch.content):
             rows, broken = read_tables(self._dataset, [(d.file.symbol, d.file.period, d.content) for d in part])
             for number, reason in broken.items():
-                self._put_aside(part[number].file, f"{part[number].file.key}: {reason}", part[number].body)
+                self._put_aside(batch.month, part[number].file, f"{part[number].file.key}: {reason}", part[number].body)
             counts = dict(rows.group_by(SOURCE).len().iter_rows())
             sound = pl.DataFrame({SOURCE: sorted(counts)}, schema={SOURCE: pl.UInt32})
             renumbered = sound.with_row_index("_new", offset=len(sources))
@@ -151,6 +183,9 @@ class Pipeline:
         if sources:
             self._merge(batch, pl.concat(frames), pl.DataFrame(sources, schema=SOURCES))
         self._staging.drop(one.file.key for one in batch.content)
+        batch.month.waiting -= 1
+        if not batch.month.waiting:
+            self._close(batch.month)
 
     def _merge(self, batch: _Batch, rows: pl.DataFrame, sources: pl.DataFrame) -> None:
         merged = merge(self._lake.read(self._dataset, batch.unit), (rows, sources), self._dataset.time)
@@ -163,9 +198,14 @@ class Pipeline:
         result.revised += merged.revised.filter(pl.col("state") == "before").height
         result.restated += merged.restated.height
 
-    def _put_aside(self, file: ListedFile, reason: str, body: bytes = b"") -> None:
+    def _put_aside(self, month: _Month, file: ListedFile, reason: str, body: bytes = b"") -> None:
         self._quarantine.put(file.key, file.etag, reason, datetime.now(UTC), body)
-        self._result.quarantined[file.key] = reason
+        month.lost[file.key] = "quarantined"
+        self._result.quarantined.add(file.key, reason)
+
+    def _close(self, month: _Month) -> None:
+        if month.listed.height:
+            self._lake.store_calendar(self._dataset, month.name, month.listed, month.lost)
 
 
 def _parts(content: Sequence[Download]) -> Iterator[list[Download]]:

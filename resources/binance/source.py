@@ -18,10 +18,9 @@ from sleevegraph.errors import BarsError, TransferError
 from sleevegraph.manifest import MarketProfile
 from sleevegraph.market_data.daily import daily_bars
 from sleevegraph.market_data.datasets import DAILY, DATASETS, Dataset
+from sleevegraph.market_data.planning import NAMED
 
 EXCHANGE_INFO = ("exchange_info",)
-SHOWN = 20
-"""Files named in metadata; their counts are whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +116,7 @@ class BinanceSource:
 
     def fetch_info(self) -> pl.DataFrame:
         """Ask the exchange for its symbols, and keep the answer."""
-        info = fetch_exchange_info(self.settings)
+        info = fetch_exchange_info(self.market_lake, self.settings)
         self.keep_info(info)
         return info
 
@@ -147,22 +146,22 @@ def known_pairs(lake: Lake) -> dict[str, tuple[str, str]]:
 
 def figures(made: Ingested) -> dict[str, Any]:
     """What an ingest did, for metadata."""
-    result, plan = made.transferred, made.survey.plan
+    result, totals, answers = made.transferred, made.survey.totals, made.answers
     return {
         "ingested_symbols": len(made.survey.symbols),
         "files": result.files,
-        "files_unchanged": plan.unchanged,
+        "files_unchanged": totals.unchanged,
         "files_resumed": result.resumed,
         "files_restated": result.restated,
-        "files_vanished": plan.vanished[:SHOWN],
-        "files_quarantined": len(result.quarantined),
-        "quarantined": dict(list(result.quarantined.items())[:SHOWN]),
+        "files_vanished": totals.first_vanished,
+        "files_quarantined": result.quarantined.count,
+        "quarantined": result.quarantined.reasons,
         "bytes_transferred": result.transferred,
         "rows_added": result.added,
         "rows_revised": result.revised,
-        "rows_from_rest": made.rest_rows,
-        "rest_hosts": sorted(made.rest_hosts),
-        "refused_names": made.survey.refused[:SHOWN],
+        "rows_from_rest": answers.rows,
+        "rest_hosts": sorted(answers.hosts),
+        "refused_names": made.survey.refused[:NAMED],
     }
 
 

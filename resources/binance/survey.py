@@ -1,6 +1,6 @@
 """What the archive lists, who of it is chosen, and what that leaves to fetch."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -8,12 +8,14 @@ import polars as pl
 
 from resources.binance.archive import Archive, ListedFile
 from resources.binance.crew import for_each
+from resources.binance.market_lake import MarketLake
 from resources.binance.progress import Progress
+from resources.binance.spool import Spool
 from sleevegraph.errors import ConfigurationError
 from sleevegraph.manifest import SymbolRules
 from sleevegraph.market_data.choosing import Pairs, choose
 from sleevegraph.market_data.datasets import Dataset, files_prefix
-from sleevegraph.market_data.planning import LISTED, Plan, covered, plan, wanted, within
+from sleevegraph.market_data.planning import LISTED, Plan, Totals, covered, plan, totals, wanted, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,61 +37,83 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What there is and what of it is to be fetched."""
+    """What there is and how much of it is to be fetched; the files themselves are in the spool."""
 
     symbols: list[str]
     refused: list[str]
     """Names in the listing that are no symbols."""
-    listed: pl.DataFrame
-    """LISTED rows of the chosen symbols and days."""
-    plan: Plan
+    totals: Totals
 
 
 async def survey(
     request: Request,
     archive: Archive,
-    stored: pl.DataFrame,
-    broken: Collection[str],
+    lake: MarketLake,
+    spool: Spool,
     trading: Iterable[str],
     pairs: Pairs,
     rules: SymbolRules,
     concurrency: int,
     progress: Progress,
 ) -> Survey:
-    """List the archive and compare it with what is `stored` (SOURCES) and with the keys that are `broken`.
+    """List the archive, compare it with what is stored, and leave the PLANNED files of every month in `spool`.
 
     Raises
     ------
     ConfigurationError
         A symbol that was never listed, or a start before any of the chosen symbols was.
     """
-    dataset = request.dataset
-    names, refused = set(trading), set[str]()
-    for span in dataset.spans:
-        found = await archive.symbols(dataset, span)
-        names |= set(found.symbols)
-        refused |= set(found.refused)
+    names, refused = await _names(request.dataset, archive)
+    names |= set(trading)
     had = tuple(symbol for symbol in request.symbols if symbol in names)
     asked = request.symbols if request.require_symbols or not had else had
     symbols = choose(sorted(names), pairs, rules, asked, request.quotes)
     if request.keep:
-        symbols = sorted({*symbols, *stored["symbol"].unique()} & names)
-    frames = [LISTED.to_frame()]
+        symbols = sorted({*symbols, *lake.last_days(request.dataset)["symbol"]} & names)
+    broken = lake.quarantine(request.dataset).files()["key"].to_list()
+    begins, inside = dict[str, date](), set[str]()
     progress.begin("listings", len(symbols))
 
     async def look(symbol: str) -> None:
-        # As a frame at once: a million files as objects would take gigabytes.
         found = await _files_of(request, archive, symbol, broken)
-        frames.append(pl.DataFrame([file.row() for file in found], schema=LISTED))
+        if found:
+            begins[symbol] = min(file.period.first for file in found)
+        files = within(pl.DataFrame([file.row() for file in found], schema=LISTED), request.first, request.last)
+        if files.height:
+            inside.add(symbol)
+            spool.add(files)
         progress.advance()
 
     await for_each(symbols, look, concurrency)
-    everything = pl.concat(frames)
-    frames.clear()
+    spool.flush()
     if request.require_first:
-        _require_listed(request, everything)
-    listed = wanted(everything, request.first, request.last, broken)
-    return Survey(symbols, sorted(refused), listed, plan(listed, within(stored, request.first, request.last)))
+        _require_listed(request, begins)
+    return Survey(symbols, sorted(refused), totals(_plans(request, lake, spool, inside, broken)))
+
+
+async def _names(dataset: Dataset, archive: Archive) -> tuple[set[str], set[str]]:
+    """Symbols that were ever listed, and names that are none."""
+    names, refused = set[str](), set[str]()
+    for span in dataset.spans:
+        found = await archive.symbols(dataset, span)
+        names |= set(found.symbols)
+        refused |= set(found.refused)
+    return names, refused
+
+
+def _plans(
+    request: Request, lake: MarketLake, spool: Spool, symbols: Collection[str], broken: Collection[str]
+) -> Iterator[Plan]:
+    """The plan of each month that has listed files or rows, which are compared where they are of `symbols`."""
+    first, last = request.first, request.last
+    for month in sorted({*spool.months(), *lake.months(request.dataset)}):
+        if (first and month < f"{first:%Y-%m}") or (last and month > f"{last:%Y-%m}"):
+            continue
+        stored = lake.sources(request.dataset, [month], LISTED.names()).filter(pl.col("symbol").is_in(symbols))
+        listed = wanted(spool.listed(month), first, last, broken)
+        made = plan(listed, within(stored, first, last))
+        spool.plan(month, listed.with_columns(fetch=pl.col("key").is_in(made.files["key"].implode())))
+        yield made
 
 
 async def _files_of(request: Request, archive: Archive, symbol: str, broken: Collection[str]) -> list[ListedFile]:
@@ -116,13 +140,12 @@ def _first_without(months: set[str], month: str) -> str:
     return month
 
 
-def _require_listed(request: Request, listed: pl.DataFrame) -> None:
+def _require_listed(request: Request, begins: Mapping[str, date]) -> None:
     """A start before anything was listed is a slip of the pen, which would pass unseen."""
-    begin = listed["first"].min()
-    if request.first is None or not isinstance(begin, date):
+    if request.first is None or not begins:
         return
+    begin, symbol = min((day, symbol) for symbol, day in begins.items())
     if f"{request.first:%Y-%m}" < f"{begin:%Y-%m}":
-        symbol = listed.filter(pl.col("first") == begin)["symbol"].min()
         raise ConfigurationError(
             f"--from: expected {begin:%Y-%m} or later, when {symbol}, the first of the chosen symbols, was listed, "
             f"found {request.first}"

@@ -1,7 +1,6 @@
 """Pages of an S3 bucket's listing (ListObjects; version 2's continuation token is read, too)."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 # The parser of the standard library expands entities without bound; pages that declare any never reach it.
 from xml.etree import ElementTree as ET
@@ -13,12 +12,11 @@ _ROOT = "ListBucketResult"
 
 @dataclass(frozen=True, slots=True)
 class ListedObject:
-    """One object: its size in bytes, its entity tag without quotes, and when it was last written (UTC)."""
+    """One object: its size in bytes and its entity tag without quotes."""
 
     key: str
     size: int
     etag: str
-    modified: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +43,12 @@ def parse_listing(page: bytes, where: str) -> ListingPage:
     namespace = root.tag.removesuffix(_ROOT)
     try:
         prefixes = [_text(e, namespace, "Prefix") for e in root.iterfind(f"{namespace}CommonPrefixes")]
-        tags = tuple(namespace + name for name in ("Key", "Size", "ETag", "LastModified"))
+        tags = tuple(namespace + name for name in ("Key", "Size", "ETag"))
         objects = [_listed(e, tags) for e in root.iterfind(f"{namespace}Contents")]
         truncated = {"true": True, "false": False}[_text(root, namespace, "IsTruncated")]
     except (KeyError, ValueError) as error:
         raise ArchiveError(
-            f"{where}: expected a listing with a prefix or a key, a size, an entity tag and a UTC time of each entry, "
+            f"{where}: expected a listing with a prefix or a key, a size and an entity tag of each entry, "
             f"found another ({error}); ask again"
         ) from None
     marker = _next_marker(root, namespace, prefixes, objects, where) if truncated else None
@@ -84,13 +82,10 @@ def _text(element: ET.Element, namespace: str, name: str) -> str:
 
 def _listed(element: ET.Element, tags: tuple[str, ...]) -> ListedObject:
     values = {child.tag: child.text or "" for child in element}
-    key, size, etag, written = [values[tag] for tag in tags]
+    key, size, etag = [values[tag] for tag in tags]
     if not (key and size.isascii() and size.isdecimal()):
         raise ValueError(f"a key {key[:60]!r} of size {size[:30]!r}")
-    modified = datetime.fromisoformat(written)
-    if modified.tzinfo is not UTC:
-        raise ValueError(f"the time {written[:40]!r}")
-    return ListedObject(key, int(size), etag.strip('"'), modified)
+    return ListedObject(key, int(size), etag.strip('"'))
 
 
 def _next_marker(root: ET.Element, namespace: str, prefixes: list[str], objects: list[ListedObject], where: str) -> str:

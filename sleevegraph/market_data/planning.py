@@ -1,6 +1,6 @@
 """What an ingest has to fetch: the archive's listing against what is stored already."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -33,6 +33,21 @@ SOURCES: Final = pl.Schema(
 )
 """One file that rows were stored from: its provenance."""
 
+TO_FETCH: Final = pl.Schema(
+    {
+        "state": pl.String(),
+        "span": pl.String(),
+        "files": pl.Int64(),
+        "bytes": pl.Int64(),
+        "first": pl.Date(),
+        "last": pl.Date(),
+    }
+)
+"""Files to be fetched, by state (`new` or `restated`) and span: how many, their bytes as listed, and their days."""
+
+NAMED: Final = 20
+"""Files that are named one by one, where there may be millions."""
+
 _VERSION: Final = ("size", "etag", "checksum_etag")
 
 
@@ -41,7 +56,7 @@ class Plan:
     """Files by what is to be done with them."""
 
     new: pl.DataFrame
-    """LISTED rows of files that are not stored, oldest month first."""
+    """LISTED rows of files that are not stored."""
     restated: pl.DataFrame
     """LISTED rows of files that were stored in another version."""
     unchanged: int
@@ -53,10 +68,27 @@ class Plan:
         """All that is to be fetched, oldest month first, so that a month is finished before the next one begins."""
         return pl.concat([self.new, self.restated]).sort(pl.col("first").dt.strftime("%Y-%m"), "symbol", "key")
 
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Several plans, counted."""
+
+    to_fetch: pl.DataFrame
+    """TO_FETCH, sorted by state and span."""
+    unchanged: int
+    vanished: int
+    first_vanished: list[str]
+    """The first NAMED keys of those that vanished."""
+
     @property
-    def transferred(self) -> int:
+    def files(self) -> int:
+        """How many files are to be fetched."""
+        return int(self.to_fetch["files"].sum())
+
+    @property
+    def bytes(self) -> int:
         """Bytes of all files to be fetched, as listed."""
-        return int(self.files["size"].sum())
+        return int(self.to_fetch["bytes"].sum())
 
 
 def wanted(listed: pl.DataFrame, first: date | None, last: date | None, broken: Collection[str] = ()) -> pl.DataFrame:
@@ -88,11 +120,11 @@ def within(files: pl.DataFrame, first: date | None, last: date | None) -> pl.Dat
 
 
 def plan(listed: pl.DataFrame, stored: pl.DataFrame) -> Plan:
-    """Compare `wanted` files with the SOURCES rows of what is stored of the same days.
+    """Compare `wanted` files with the SOURCES rows of what is stored of the same symbols and days.
 
-    A file is restated when its size, its ETag or that of its checksum changed. Symbols that `listed` does not name are
-    left alone, and so is a stored day that a monthly file has come to cover. A day's file is not new where its month is
-    stored and no longer listed: the month would outrank it.
+    A file is restated when its size, its ETag or that of its checksum changed. A stored day that a monthly file has come
+    to cover is left alone. A day's file is not new where its month is stored and no longer listed: the month would
+    outrank it. So no month's plan depends on another month.
     """
     versions = stored.select("key", *(pl.col(name).alias(f"stored_{name}") for name in _VERSION))
     both = listed.join(versions, on="key", how="left", maintain_order="left")
@@ -100,7 +132,7 @@ def plan(listed: pl.DataFrame, stored: pl.DataFrame) -> Plan:
     same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"stored_{name}")) for name in _VERSION)
     columns = LISTED.names()
     is_daily = pl.col("span") == "daily"
-    gone = stored.filter(pl.col("symbol").is_in(listed["symbol"].unique().implode())).join(listed, on="key", how="anti")
+    gone = stored.join(listed, on="key", how="anti")
     new = both.filter(~known).select(columns)
     return Plan(
         new=pl.concat([new.filter(~is_daily), _outside(new.filter(is_daily), gone.filter(~is_daily))]),
@@ -112,8 +144,35 @@ def plan(listed: pl.DataFrame, stored: pl.DataFrame) -> Plan:
     )
 
 
+def totals(plans: Iterable[Plan]) -> Totals:
+    """Count plans one after another, so that no two need be there at once."""
+    counted, first_vanished = [TO_FETCH.to_frame()], list[str]()
+    unchanged = vanished = 0
+    for made in plans:
+        counted += [_counted(state, files) for state, files in (("new", made.new), ("restated", made.restated))]
+        unchanged += made.unchanged
+        vanished += len(made.vanished)
+        first_vanished = sorted(first_vanished + made.vanished)[:NAMED]
+    sums = (pl.col("files", "bytes").sum(), pl.col("first").min(), pl.col("last").max())
+    to_fetch = pl.concat(counted).group_by("state", "span").agg(*sums).sort("state", "span")
+    return Totals(to_fetch, unchanged, vanished, first_vanished)
+
+
+def _counted(state: str, files: pl.DataFrame) -> pl.DataFrame:
+    found = files.group_by("span").agg(
+        pl.lit(state).alias("state"),
+        pl.len().alias("files"),
+        pl.col("size").sum().alias("bytes"),
+        pl.col("first").min(),
+        pl.col("last").max(),
+    )
+    return found.select(TO_FETCH.names()).cast(TO_FETCH)
+
+
 def _outside(files: pl.DataFrame, monthly: pl.DataFrame) -> pl.DataFrame:
     """Files of months that none of the `monthly` ones of their symbol is of."""
+    if files.is_empty() or monthly.is_empty():
+        return files
     month = pl.col("first").dt.strftime("%Y-%m").alias("_month")
     covering = monthly.select("symbol", month)
     return files.with_columns(month).join(covering, on=["symbol", "_month"], how="anti").drop("_month")

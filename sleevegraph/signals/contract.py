@@ -1,9 +1,11 @@
 """What a signal is: asked with the bars before P, it answers one finite score for each symbol that it knows."""
 
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from inspect import unwrap
+from traceback import walk_tb
+from types import CodeType
 from typing import Any
 
 import polars as pl
@@ -50,20 +52,30 @@ class Function:
     def opened(self) -> Score:
         """Execute the file anew."""
         function = self.load()
+        line = line_of(function, self.path)
+        place = f"{self.file}:{line}" if line else self.file
 
         def score(bars: pl.DataFrame, at: date) -> pl.DataFrame:
             try:
                 answer = function(bars.lazy(), at, **self.parameters)
             except (Exception, SystemExit, PanicException) as error:
                 raise SignalError(f"{self.where}: {raised(error, self.path, self.file)}") from error
-            return accepted(answer, bars, at, f"{self.where}: {self.file}:{self.name}")
+            return accepted(answer, bars, at, f"{self.where}: {place}: {self.name}")
 
         return score
 
 
+def line_of(function: Callable[..., object], path: str) -> int | None:
+    """Where a function, or what an object of a class does when it is called, begins in the file; None where not in it."""
+    method = vars(type(function)).get("__call__")
+    codes = (getattr(found, "__code__", None) for found in (unwrap(function), method))
+    inside = (code for code in codes if isinstance(code, CodeType) and code.co_filename == path)
+    return next((code.co_firstlineno for code in inside), None)
+
+
 def raised(error: BaseException, path: str, file: str) -> str:
     """Place in the user's `file`, type and first line of what it raised; `path` is its name in tracebacks."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    lines: list[int | None] = [line for frame, line in walk_tb(error.__traceback__) if frame.f_code.co_filename == path]
     if isinstance(error, SyntaxError) and error.filename == path:
         lines.append(error.lineno)
     place = f"{file}:{lines[-1]}" if lines and lines[-1] else file
@@ -105,9 +117,9 @@ def _kind(answer: object) -> str:
 def _require_past(answer: pl.DataFrame, at: date, where: str) -> None:
     if "date" not in answer.columns:
         return
-    if answer.schema["date"] not in {pl.Date, pl.Datetime}:
+    if answer.schema["date"] != pl.Date:  # a time of day would be another day's somewhere
         raise SignalError(f"{where}: date: expected dates, found type {answer.schema['date']}; cast or drop the column")
-    late = answer.filter((pl.col("date").cast(pl.Date) >= at).fill_null(value=True))
+    late = answer.filter((pl.col("date") >= at).fill_null(value=True))
     if late.height:
         symbol, day = late.select("symbol", "date").row(0)
         raise SignalError(

@@ -1,7 +1,8 @@
 """Whether a signal looks ahead: whatever comes from P on, and whatever it was asked before, its scores at P are the same.
 
 A test can convict and never acquit. What makes it sound is that a decision hands out bars before P only; this finds the
-functions that would use more if they could, and those that remember, draw lots or read from elsewhere.
+functions that would use more if they could, and those that remember or draw lots. What they read from elsewhere, a file or
+the network, is the same in every trial, so nothing here can tell what it knows.
 """
 
 from collections.abc import Iterator, Mapping

@@ -91,19 +91,21 @@ def table_of(raw: pl.DataFrame, where: str, unit: str, first_row: int) -> pl.Dat
     if raw.schema["symbol"] != pl.String or not (kind.is_numeric() or kind == pl.String):
         found = f"{raw.schema['symbol']} and {kind}"
         raise SignalError(f"{where}: expected symbols as text and scores as numbers, found {found}; cast the columns")
-    if raw.is_empty():
-        raise SignalError(f"{where}: expected rows of {', '.join(COLUMNS)}, found none; add scores")
     table = raw.select(
         pl.int_range(first_row, first_row + pl.len()).alias("row"),
         _day(raw.schema["date"], where),
         pl.col("symbol"),
         pl.col("score").cast(pl.Float64, strict=False),
-    ).cast(TABLE)
-    undated = table["date"].is_null().arg_true()
-    if undated.len():
-        row, found = table["row"][undated[0]], raw["date"][undated[0]]
+        written=pl.col("date"),
+        blank=pl.all_horizontal(pl.all().is_null()),
+    ).filter(~pl.col("blank"))  # as an empty line of a CSV is
+    if table.is_empty():
+        raise SignalError(f"{where}: expected rows of {', '.join(COLUMNS)}, found none; add scores")
+    undated = table.filter(pl.col("date").is_null())
+    if undated.height:
+        row, found = undated.select("row", "written").row(0)
         raise SignalError(f"{where}: {unit} {row}: expected a date such as 2023-12-21, found {found!r}; correct it")
-    return table
+    return table.select(TABLE.names()).cast(TABLE)
 
 
 def _day(kind: pl.DataType, where: str) -> pl.Expr:

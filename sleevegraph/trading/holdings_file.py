@@ -92,10 +92,12 @@ def _symbol(name: str, known: Collection[str], exchange: str, where: str) -> str
     if symbol in known:
         return symbol
     tickers = {each.partition(":")[2]: each for each in sorted(known)}
-    near = [tickers[ticker] for ticker in get_close_matches(symbol.partition(":")[2], tickers, n=3)]
+    pairs = [tickers[upper + quote] for quote in KNOWN_QUOTES if upper + quote in tickers][:1]
+    near = pairs or [tickers[ticker] for ticker in get_close_matches(symbol.partition(":")[2], tickers, n=3)]
     advice = f"did you mean {' or '.join(near)}" if near else "leave it out"
-    if upper in KNOWN_QUOTES:
-        advice = "leave cash out: it is part of the equity"
+    if upper in KNOWN_QUOTES:  # some are coins as well, which are no cash
+        coin = f"did you mean {pairs[0]}? " if pairs else ""
+        advice = f"{coin}leave cash out: it is part of the equity"
     raise _error(where, f"one of the {len(known)} symbols with bars or listed", f"{name!r:.60}", advice)
 
 
