@@ -12,8 +12,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from commands.weights import MAX_COLUMNS, _table, as_csv
 from resources.home import PROJECT
 from sleevegraph.fate import MINUS
+from sleevegraph.physical import POSITIONS_SCHEMA, PhysicalBook
 from tests.command_homes import (
     BLOCKED,
     CERTIFIED,
@@ -251,3 +253,20 @@ def test_the_console_script_prints_json_and_nothing_else(home: Path) -> None:
         check=True,
     )
     assert json.loads(run.stdout) == positions(home, "--on", CERTIFIED)
+
+
+@pytest.mark.parametrize(("count", "columns"), [(MAX_COLUMNS, MAX_COLUMNS), (MAX_COLUMNS + 1, 0)])
+def test_a_table_has_a_column_for_each_of_a_dozen_sleeves_and_for_none_of_more(count: int, columns: int) -> None:
+    sleeves = [f"family_{number:02d}" for number in range(count)]
+    shares = [{"path": f"meta/{name}", "sleeve": name, "contribution": 1.0 / count} for name in sleeves]
+    rows = [("BINANCE:BTCUSDT", 1.0, 1.0, shares)]
+    book = PhysicalBook(pl.DataFrame(rows, schema=POSITIONS_SCHEMA, orient="row"), cash=0.0, dust=0.0)
+    table = _table(book, sleeves, "book")
+    assert [column.header for column in table.columns] == [
+        "symbol",
+        "net",
+        "gross",
+        *(s[-2:] for s in sleeves[:columns]),
+    ]
+    assert (f"contributions of {count} sleeves: --format csv or json" == table.caption) == (not columns)
+    assert as_csv(book, sleeves).splitlines()[0].split(",")[4:] == sleeves
