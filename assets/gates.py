@@ -24,7 +24,7 @@ def signal_gates(sleeve: SleeveProfile) -> list[Gate]:
 
 def streams_gates(sleeve: SleeveProfile) -> list[Gate]:
     """Of the synthetic streams, before solvers may see them."""
-    return [Gate(stage(sleeve.name, "synthetic_returns"), SIGN_TEST)]
+    return [Gate(stage(sleeve.name, "synthetic_returns"), SIGN_TEST, rules_of(sleeve, "quotes"))]
 
 
 def cells_gates(sleeve: SleeveProfile) -> list[Gate]:
@@ -37,7 +37,7 @@ def weights_gates(sleeve: SleeveProfile) -> list[Gate]:
     """Of the weights, before anybody may hold them."""
     path = stage(sleeve.name, "risk_weights")
     sanity = rules_of(sleeve.risk, "engines", "engine_of_record", "cluster_cap", "max_cluster_weight")
-    return [Gate(path, SIGN_TEST), Gate(path, "weight_sanity", sanity)]
+    return [Gate(path, SIGN_TEST, rules_of(sleeve, "quotes")), Gate(path, "weight_sanity", sanity)]
 
 
 def record_gates(portfolio: str, *, meta: bool) -> list[Gate]:

@@ -1,13 +1,10 @@
 """How assets are named."""
 
 from collections.abc import Sequence
-from datetime import date
 
 import dagster as dg
-import polars as pl
 
 from resources.lake import AssetPath
-from resources.store import Store
 from sleevegraph.atoms import Atom
 from sleevegraph.manifest import SleeveProfile
 
@@ -39,8 +36,3 @@ def key(path: AssetPath) -> dg.AssetKey:
 def atoms_of(symbols: Sequence[str], sleeve: SleeveProfile) -> list[Atom]:
     """Those symbols under the sleeve's logic, in its direction."""
     return [Atom(symbol, sleeve.logic, sleeve.direction) for symbol in symbols]
-
-
-def eligible(store: Store, at: date) -> pl.DataFrame:
-    """Rows of the universe that may be held."""
-    return store.lake.read(UNIVERSE, str(at)).filter("eligible")

@@ -21,7 +21,7 @@ from sleevegraph.listings import rate_listings
 from sleevegraph.manifest import MarketProfile
 from sleevegraph.ratings import VOTES
 from sleevegraph.universe import SCHEMA as UNIVERSE_SCHEMA
-from sleevegraph.universe import universe
+from sleevegraph.universe import passing, universe
 
 RATINGS_SCHEMA = pl.Schema(
     {
@@ -133,13 +133,13 @@ def _technical_ratings(market: MarketProfile) -> Stage:
             standing = inherited(store.lake, UNIVERSE, str(at))
             if standing:
                 return standing
-            eligible = store.lake.read(UNIVERSE, str(at)).filter("eligible")
-            if eligible.is_empty():
+            asked = passing(store.lake.read(UNIVERSE, str(at)))
+            if asked.is_empty():
                 return cash("no symbol is eligible")
             # A rating depends on this symbol's bars up to its own date only, so rows dated < P are what P may see.
             known = rated.head(int(np.searchsorted(dates, np.datetime64(at, "D"))))
             newest = known.group_by("symbol", maintain_order=True).last()
-            frame = newest.join(eligible.select("symbol"), on="symbol", how="semi").sort("symbol")
+            frame = newest.join(asked.select("symbol"), on="symbol", how="semi").sort("symbol")
             return Partition(frame.select(RATINGS_SCHEMA.names()), {"rated": frame.height})
 
         return compute
@@ -151,7 +151,7 @@ def _technical_ratings(market: MarketProfile) -> Stage:
         [key(KNOWN_BARS), key(UNIVERSE)],
         prepare,
         gates=bars_gates(market),
-        description="TradingView technical ratings of the eligible symbols at P: three recommendations, 26 votes.",
+        description="TradingView technical ratings at P of the symbols that some sleeve may hold: three recommendations, 26 votes.",
         rules=rules_of(market, "universe.max_return"),
         owner=OWNER,
     )

@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 from datetime import date
 
 import dagster as dg
-import polars as pl
 
 from assets.gates import bars_gates, deciding_gates, record_gates, signal_gates
 from assets.grid import PREVIOUS
-from assets.keys import KNOWN_BARS, UNIVERSE, atoms_of, eligible, key, scores_path, stage
+from assets.keys import KNOWN_BARS, UNIVERSE, atoms_of, key, scores_path, stage
 from assets.metadata import markdown_table
 from assets.partitioned import Compute, Partition, Stage, cash, inherited, rules_of
 from assets.pictures import equity_picture
@@ -22,6 +21,7 @@ from sleevegraph.calendar import STEP_DAYS, previous
 from sleevegraph.manifest import MarketProfile, SelectionRules, SleeveProfile
 from sleevegraph.risk_weights import targets
 from sleevegraph.track_record import Window, market_window
+from sleevegraph.universe import eligible_in, passive_symbols
 
 SELECTING = tuple(f"selection.{name}" for name in SelectionRules.model_fields if name != "limit")
 """Keys of a sleeve's profile that decide who wins; the limit decides who is a candidate."""
@@ -51,7 +51,7 @@ def _candidates(sleeve: SleeveProfile, market: MarketProfile) -> Stage:
             if standing:
                 return standing
             universe = store.lake.read(UNIVERSE, str(at))
-            if not universe["eligible"].any():
+            if eligible_in(universe, sleeve.quotes).is_empty():
                 return cash("no symbol is eligible")
             ratings = store.lake.read(scored, str(at)).select("symbol", rating=column)
             frame = candidates_rule.candidates(universe, ratings, sleeve)
@@ -127,8 +127,8 @@ def _synthetic_returns(sleeve: SleeveProfile, market: MarketProfile) -> Stage:
             if standing:
                 return standing
             winners = store.lake.read(upstream, str(at)).filter("winner")["symbol"].sort()
-            traded = eligible(store, at).filter(pl.col("symbol").is_in(market.benchmark_symbols))["symbol"]
-            atoms = atoms_of(sorted({*winners, *traded}), sleeve)
+            passive = passive_symbols(store.lake.read(UNIVERSE, str(at)), sleeve.quotes, market.benchmark_symbols)
+            atoms = atoms_of(sorted({*winners, *passive}), sleeve)
             raw = synthesis.returns_matrix(
                 panel.before(at, sleeve.selection.train_days), [a.symbol for a in atoms], sleeve.selection.train_days
             )
@@ -146,7 +146,7 @@ def _synthetic_returns(sleeve: SleeveProfile, market: MarketProfile) -> Stage:
         gates=bars_gates(market),
         description="Returns of the winners and of the benchmark symbols, turned so that solvers see long-only streams.",
         rules={
-            **rules_of(sleeve, "logic", "direction", "selection.train_days"),
+            **rules_of(sleeve, "logic", "direction", "quotes", "selection.train_days"),
             **rules_of(market, "benchmark_symbols"),
         },
         owner=sleeve.owner,

@@ -10,7 +10,7 @@ import polars as pl
 
 from assets.gates import bars_gates, cells_gates, streams_gates
 from assets.grid import PREVIOUS
-from assets.keys import UNIVERSE, eligible, key, stage
+from assets.keys import UNIVERSE, key, stage
 from assets.metadata import markdown_table
 from assets.partitioned import Compute, Partition, Stage, blocked, rules_of
 from assets.solver_pictures import status_picture, weights_over_time_picture
@@ -24,6 +24,7 @@ from sleevegraph.calendar import STEP_DAYS
 from sleevegraph.errors import LakeError, SleevegraphError
 from sleevegraph.manifest import MarketProfile, SleeveProfile
 from sleevegraph.synthesis import wide_streams
+from sleevegraph.universe import eligible_in
 
 SOLVING = ("engines", "engine_of_record", "covariance", "cluster_cap", "time_limit_seconds")
 EXPLAINED_ELSEWHERE = ("native", "unsupported", "rejected")
@@ -74,7 +75,7 @@ def solver_cells_stage(sleeve: SleeveProfile, market: MarketProfile) -> Stage:
         description="Every (engine, risk profile) of the manifest: solved, or why not.",
         rules={
             **rules_of(sleeve.risk, *SOLVING),
-            **rules_of(sleeve, "selection.train_days"),
+            **rules_of(sleeve, "quotes", "selection.train_days"),
             **rules_of(market, "benchmark_symbols"),
         },
         owner=sleeve.owner,
@@ -114,7 +115,7 @@ def _enter(
         synthetic,
         winners=winners,
         market=[atom.symbol for atom in atoms if atom.symbol in market.benchmark_symbols],
-        benchmark=eligible(store, at)["symbol"].to_list(),
+        benchmark=eligible_in(store.lake.read(UNIVERSE, str(at)), sleeve.quotes)["symbol"].to_list(),
         sleeve=sleeve,
         unavailable=missing,
     )

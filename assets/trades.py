@@ -3,14 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 
 import dagster as dg
 import polars as pl
 
-from assets.gates import bars_gates, children_gates, flat_gates
+from assets.gates import bars_gates, children_gates, deciding_gates, flat_gates
 from assets.grid import reaching_back
 from assets.keys import KNOWN_BARS, key, stage
 from assets.metadata import markdown_table
+from assets.metas import sleeves_below
 from assets.partitioned import Compute, Metadata, Partition, Stage, blocked, cash, rules_of
 from resources.binance.source import EXCHANGE_INFO
 from resources.lake import AssetPath
@@ -40,7 +42,7 @@ class Books:
     wanted: dict[str, Nets]
     held: dict[str, Nets]
     reduce_only: str
-    """Which gate refused, so that nothing may be opened; empty where none did."""
+    """Why nothing may be opened, as `reduce_only_because` says it; empty where everything may."""
 
 
 def trade_list_stage(meta: MetaProfile, manifest: Manifest) -> Stage:
@@ -81,16 +83,35 @@ def trade_list_stage(meta: MetaProfile, manifest: Manifest) -> Stage:
 
 
 def own_gates(meta: MetaProfile, manifest: Manifest) -> list[Gate]:
-    """Gates of the market's bars and of a meta's own weights: where one refuses, nothing new is decided here.
-
-    A sleeve that is held over alone brings the weights that it had, and the rest of the book may trade.
-    """
+    """Gates of the market's bars and of a meta's own weights: where one refuses, nothing new is decided here."""
     nodes = subtree(meta, manifest.metas)
     return [
         *bars_gates(manifest.market),
         *(g for node in nodes for g in children_gates(node, manifest)),
         *flat_gates(meta),
     ]
+
+
+def reduce_only_because(store: Store, meta: MetaProfile, manifest: Manifest, at: date) -> str:
+    """Why nothing may be opened at `at`: the first refusal on the way to the flattened weights, and how many there are.
+
+    The way is that of every sleeve and meta below: of each the first refusal counts, as those after it are its
+    consequences, and one that several share counts once. Empty where nothing refuses; GateError where nobody judged.
+    """
+    nodes = subtree(meta, manifest.metas)
+    ways = [
+        *(deciding_gates(sleeve, manifest.market) for sleeve in sleeves_below(meta, manifest)),
+        *([*bars_gates(manifest.market), *children_gates(node, manifest)] for node in nodes),
+        [*bars_gates(manifest.market), *flat_gates(meta)],
+    ]
+    gates = {(gate.path, gate.check): gate for way in ways for gate in way}
+    by_path: dict[AssetPath, list[Gate]] = {}
+    for gate in gates.values():
+        by_path.setdefault(gate.path, []).append(gate)
+    asked = cache(lambda path: store.receipts.refusal(by_path[path], str(at)))
+    firsts = (next((text for gate in way if (text := asked(gate.path))), "") for way in ways)
+    refusals = [text for text in dict.fromkeys(firsts) if text]
+    return refusals[0] + (f" (the first of {len(refusals)} refusals)" if refusals[1:] else "") if refusals else ""
 
 
 def decided_before(store: Store, meta: MetaProfile, at: date) -> date | None:
@@ -125,7 +146,7 @@ def books_at(store: Store, meta: MetaProfile, manifest: Manifest, at: date, pane
     decided = before if store.receipts.refusal(flat_gates(meta), str(at)) else at
     if decided is None:
         return None
-    refusal = store.receipts.refusal(own_gates(meta, manifest), str(at))
+    refusal = reduce_only_because(store, meta, manifest, at)
     held = nets(store, path, before, at, panel)
     return Books(held if decided == before else nets(store, path, at, at, panel), held, refusal)
 

@@ -12,6 +12,7 @@ from resources.store import Store
 from sleevegraph.manifest import MarketProfile, SleeveProfile
 from sleevegraph.sign_test import directional_sign_test, optimised_sign_test
 from sleevegraph.synthesis import returns_matrix, wide_streams
+from sleevegraph.universe import eligible_in, passive_symbols
 
 
 def streams_sign_check(sleeve: SleeveProfile, market: MarketProfile) -> PartitionCheck:
@@ -52,7 +53,7 @@ def weights_sign_check(sleeve: SleeveProfile, market: MarketProfile) -> Partitio
 
         def judge(key: str) -> Judgement:
             weights = store.lake.read(path, key).filter(pl.col("symbol").is_not_null())
-            eligible = store.lake.read(UNIVERSE, key).filter("eligible")["symbol"]
+            eligible = eligible_in(store.lake.read(UNIVERSE, key), sleeve.quotes)["symbol"]
             # Only the benchmark may weigh what it is not solved from; all other weights need a stream that was tested.
             passive = pl.col("profile") == "benchmark"
             findings = []
@@ -76,5 +77,5 @@ def weights_sign_check(sleeve: SleeveProfile, market: MarketProfile) -> Partitio
 def _names(store: Store, sleeve: SleeveProfile, market: MarketProfile, key: str) -> list[str]:
     """The winners, and the benchmark symbols where they are eligible."""
     winners = store.lake.read(stage(sleeve.name, "winners"), key).filter("winner")["symbol"]
-    eligible = store.lake.read(UNIVERSE, key).filter("eligible")["symbol"]
-    return sorted({*winners, *(set(eligible) & set(market.benchmark_symbols))})
+    universe = store.lake.read(UNIVERSE, key)
+    return sorted({*winners, *passive_symbols(universe, sleeve.quotes, market.benchmark_symbols)})

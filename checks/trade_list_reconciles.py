@@ -6,8 +6,9 @@ import polars as pl
 
 from assets.gates import trade_gates
 from assets.keys import stage
-from assets.trades import books_at, decided_before, facts_at
+from assets.trades import books_at, decided_before, facts_at, filters_before
 from checks.partitioned import Judge, Judgement, PartitionCheck
+from resources.binance.source import EXCHANGE_INFO
 from resources.lake import BARS, Status
 from resources.store import Store
 from sleevegraph.findings import Finding
@@ -39,9 +40,11 @@ def trade_list_reconciles_check(meta: MetaProfile, manifest: Manifest) -> Partit
         return judge
 
     def before(store: Store, key: str) -> list[str]:
-        """Holdings rest on the weights that were in force."""
-        decided = decided_before(store, meta, date.fromisoformat(key))
-        return [f"{meta.name}/flattened_weights@{decided}"] if decided else []
+        """Holdings rest on the weights that were in force, orders on the filters that were known."""
+        at = date.fromisoformat(key)
+        decided, (_, known) = decided_before(store, meta, at), filters_before(store, at)
+        weights = [f"{meta.name}/flattened_weights@{decided}"] if decided else []
+        return weights + ([f"{'/'.join(EXCHANGE_INFO)}@{known}"] if known else [])
 
     return PartitionCheck(
         gate,

@@ -18,9 +18,20 @@ from resources.home import Home
 from resources.lake import AssetPath
 from resources.store import Store
 from sleevegraph.errors import ConfigurationError, GateError, LakeError
-from sleevegraph.fate import Stop, candidate_drop, gaps_in_words, percent, rating_label, signed, universe_drop, verdict
-from sleevegraph.manifest import RISK_PROFILES, Manifest, MarketProfile, SleeveProfile
+from sleevegraph.fate import (
+    Stop,
+    candidate_drop,
+    gaps_in_words,
+    percent,
+    quote_drop,
+    rating_label,
+    signed,
+    universe_drop,
+    verdict,
+)
+from sleevegraph.manifest import RISK_PROFILES, Manifest, MarketProfile, SleeveProfile, UniverseRules
 from sleevegraph.physical import by_sleeve
+from sleevegraph.universe import eligible_in
 
 Row = dict[str, Any]
 
@@ -75,13 +86,13 @@ def explain(home: Home, symbol: str, on: date | None) -> None:
     at = chosen_rebalance(home, store.lake, UNIVERSE, on)
     bars = store.lake.known_bars().select("symbol", "date")
     story = Story(store, _known(symbol, bars["symbol"].unique().to_list(), manifest), at)
-    eligible = _market(story, bars, manifest)
+    somebody = _market(story, bars, manifest)
     for sleeve in manifest.sleeves:
         standing = _standing(story, sleeve, manifest.market)
-        if eligible or not standing.startswith(DECIDED):
+        if somebody or not standing.startswith(DECIDED):
             story.tell(sleeve.name, standing)
-        if eligible:
-            _sleeve(story, sleeve, standing)
+        if somebody:
+            _sleeve(story, sleeve, standing, manifest.market.universe)
     _metas(story, manifest)
     if warning_of(home):
         click.echo(warning_of(home), err=True)
@@ -105,7 +116,7 @@ def _known(given: str, symbols: Sequence[str], manifest: Manifest) -> str:
 
 
 def _market(story: Story, bars: pl.DataFrame, manifest: Manifest) -> bool:
-    """Tell of bars, universe and ratings; return whether a sleeve could choose the symbol."""
+    """Tell of bars, universe and ratings; return whether some sleeve could choose the symbol."""
     dates = bars.filter(pl.col("symbol") == story.symbol)["date"].sort()
     known = dates.filter(dates < story.at).to_list()
     if not known:
@@ -113,14 +124,23 @@ def _market(story: Story, bars: pl.DataFrame, manifest: Manifest) -> bool:
         return False
     story.tell("bars", f"{len(known)} from {known[0]} to {known[-1]}, {gaps_in_words(known)}")
     row, absent = story.row(UNIVERSE)
-    reason = absent if row is None else universe_drop(row, manifest.market.universe)
-    if reason:
+    rules = manifest.market.universe
+    reason = absent if row is None else universe_drop(row, rules)
+    users = [] if row is None else [s.name for s in manifest.sleeves if not _refusal(story, s, row, rules)]
+    if row is None or (reason and not users):
         story.stop("universe", "", reason)
         return False
-    story.tell("universe", "eligible")
+    story.tell("universe", f"{reason}; eligible for {', '.join(users)} by its quotes" if reason else "eligible")
     rating, absent = story.row(RATINGS)
     story.tell("ratings", _rating(rating) if rating else absent)
     return True
+
+
+def _refusal(story: Story, sleeve: SleeveProfile, row: Row, rules: UniverseRules) -> str:
+    """Why one sleeve may not hold a row of the universe; empty when it may."""
+    if story.symbol in eligible_in(story.store.lake.read(UNIVERSE, str(story.at)), sleeve.quotes)["symbol"]:
+        return ""
+    return universe_drop(row, rules) or quote_drop(row, sleeve)
 
 
 def _rating(row: Row) -> str:
@@ -128,8 +148,13 @@ def _rating(row: Row) -> str:
     return f"{values}: {rating_label(row['recommend_all'])}, bar of {row['date']}"
 
 
-def _sleeve(story: Story, sleeve: SleeveProfile, standing: str) -> None:
+def _sleeve(story: Story, sleeve: SleeveProfile, standing: str, rules: UniverseRules) -> None:
     """Tell how far the symbol came in one sleeve."""
+    row, reason = story.row(UNIVERSE)
+    reason = reason if row is None else _refusal(story, sleeve, row, rules)
+    if reason:
+        story.stop("universe", sleeve.name, reason)
+        return
     if sleeve.signal is not None:
         score, absent = story.row(signal_path(sleeve.logic))
         story.tell("  signal", f"{sleeve.logic} {signed(score['score'])}" if score else f"{sleeve.logic}: {absent}")

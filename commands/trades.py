@@ -1,14 +1,14 @@
 """`sleevegraph trades`: what to buy and sell to get from the holdings to the weights of a meta."""
 
 from datetime import date, timedelta
-from decimal import Decimal
+from math import isfinite
 from pathlib import Path
 
 import click
 import polars as pl
 
 from assets.keys import stage
-from assets.trades import decided_before, filters_before, nets, own_gates
+from assets.trades import decided_before, filters_before, nets, reduce_only_because
 from commands.home import GridDate, stdout_console, with_home
 from commands.in_force import Decision, books_in_force, decision_in_force, standings
 from commands.in_use import sound_in_use
@@ -20,7 +20,7 @@ from resources.store import Store
 from sleevegraph.errors import ConfigurationError
 from sleevegraph.manifest import RISK_PROFILES, Manifest, MetaProfile
 from sleevegraph.panel import Panel
-from sleevegraph.trading.holdings_file import read_holdings
+from sleevegraph.trading.holdings_file import RealHoldings, read_holdings
 from sleevegraph.trading.lots import lots
 from sleevegraph.trading.model import model_holdings
 from sleevegraph.trading.quotes import market_quotes
@@ -36,7 +36,8 @@ from sleevegraph.trading.trade_list import Terms, trade_list
     "--holdings",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="CSV of symbol,quantity, shorts negative, without cash; needs --equity. By default the weights held so far.",
+    help="CSV of symbol,quantity, shorts negative, without cash; the equity is --equity or a row EQUITY,AMOUNT. "
+    "By default the weights held so far.",
 )
 @click.option("--risk-profile", "profile", type=click.Choice(RISK_PROFILES), default="hrp", show_default=True)
 @click.option("--format", "shape", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
@@ -45,8 +46,8 @@ def trades(
     home: Home, meta: str, on: date | None, equity: float | None, holdings: Path | None, profile: str, shape: str
 ) -> None:
     """List the trades that lead to the weights of META that are in force, in quantities that the exchange takes."""
-    if holdings is not None and equity is None:
-        raise ConfigurationError("--equity: expected the equity that the holdings are part of, found none")
+    if equity is not None and not (isfinite(equity) and equity > 0):
+        raise ConfigurationError(f"--equity: expected a positive, finite amount, found {_digits(equity)}; correct it")
     sound = sound_in_use()
     chosen, manifest = chosen_meta(meta, sound), sound.profiles.manifest
     store = Store(home=str(home.root))
@@ -74,30 +75,54 @@ def _listed(
     profile: str,
 ) -> tuple[pl.DataFrame, Told]:
     """The trade list, and what it was made from."""
-    at, refusal = decision.at, store.receipts.refusal(own_gates(meta, manifest), str(decision.at))
-    amount = meta.trading.equity if equity is None else equity
-    terms = Terms(at, amount, meta.ledger.cost, meta.trading, reduce_only=bool(refusal))
+    at, refusal = decision.at, reduce_only_because(store, meta, manifest, decision.at)
     positions = books_in_force(store, decision, [profile])[profile].positions
     wanted = dict(positions.filter(pl.col("net") != 0).select("symbol", "net").iter_rows())
     panel = store.lake.panel_before(at)
     quotes = market_quotes(panel, at)
     # By the rules of the day on which the orders go out: they are no news of the market.
     info, filters = filters_before(store, at + timedelta(days=1))
-    if holdings is None:
+    real = None if holdings is None else _real(holdings, panel, info, manifest)
+    amount = _equity(meta.trading.equity, equity, real, str(holdings))
+    terms = Terms(at, amount, meta.ledger.cost, meta.trading, reduce_only=bool(refusal))
+    if real is None:
         before = decided_before(store, meta, at)
         held = nets(store, stage(meta.name, "flattened_weights"), before, at, panel)[profile]
         found = lots(info, {*wanted, *held}, meta.trading)
         quantities, source = model_holdings(held, quotes, found, terms), f"weights of {before}, drifted"
         source = source if before else "nothing: no earlier weights are certified"
     else:
-        quantities, source = _real(holdings, panel, info, manifest), str(holdings)
+        quantities, source = real.quantities, str(holdings)
         found = lots(info, {*wanted, *quantities}, meta.trading)
     rows = trade_list(wanted, quantities, quotes, found, terms)
     money = sorted(set(quotes.filter(pl.col("symbol").is_in(rows["symbol"].implode()))["quote"]))
     return rows, Told(decision, profile, source, filters, refusal, tuple(money), terms, totals(rows, terms))
 
 
-def _real(file: Path, panel: Panel, info: pl.DataFrame | None, manifest: Manifest) -> dict[str, Decimal]:
+def _real(file: Path, panel: Panel, info: pl.DataFrame | None, manifest: Manifest) -> RealHoldings:
     exchange = manifest.market.exchange
     listed = [] if info is None else [f"{exchange}:{ticker}" for ticker in info["symbol"]]
     return read_holdings(file.read_bytes(), str(file), {*panel.symbols, *listed}, exchange)
+
+
+def _equity(usual: float, option: float | None, real: RealHoldings | None, file: str) -> float:
+    """Of --equity or of the holdings' own row, which must agree; without holdings, --equity or the usual one."""
+    if real is None:
+        return usual if option is None else option
+    if real.equity is None:
+        if option is None:
+            raise ConfigurationError(
+                f"--equity: expected the equity that the holdings are part of, found none, and no row EQUITY in {file}; "
+                "give either"
+            )
+        return option
+    if option is not None and option != real.equity:
+        raise ConfigurationError(
+            f"{real.equity_at}: expected the equity of --equity, {_digits(option)}, found {_digits(real.equity)}; "
+            "leave one of them out"
+        )
+    return real.equity
+
+
+def _digits(amount: float) -> str:
+    return repr(amount).removesuffix(".0")

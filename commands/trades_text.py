@@ -31,7 +31,7 @@ class Told:
     filters: str
     """Day of the exchange's own; empty where they are assumed."""
     reduce_only: str
-    """Which gate refused; empty where none did."""
+    """Which gates refused, as `reduce_only_because` says it; empty where none did."""
     money: tuple[str, ...]
     """Quote assets of the rows."""
     terms: Terms
@@ -44,7 +44,7 @@ def notes(rows: pl.DataFrame, told: Told) -> Iterator[str]:
     if decision.blocked:
         yield f"{decision.at} is blocked: {decision.blocked}; the target is the weights of {decision.decided}, drifted"
     if told.reduce_only:
-        yield f"reduce-only, nothing is opened or added to: {told.reduce_only}"
+        yield _reduced(told)
     yield f"holdings: {told.holdings}"
     if not rows.height:
         yield "nothing is held or wanted"
@@ -58,6 +58,10 @@ def notes(rows: pl.DataFrame, told: Told) -> Iterator[str]:
         yield f"{sums.shorts_dropped} shorts dropped: net exposure {left} where {net} was wanted"
     if sums.unpriced:
         yield f"{sums.unpriced} holdings have no price in the last 30 days: they count as nothing in the exposures"
+
+
+def _reduced(told: Told) -> str:
+    return f"reduce-only, nothing is opened or added to: {told.reduce_only}"
 
 
 def as_json(rows: pl.DataFrame, told: Told) -> str:
@@ -101,7 +105,8 @@ def print_table(console: Console, rows: pl.DataFrame, told: Told, warning: str) 
     for row in rows.filter(pl.col("status") != KEEP).sort(-size, "symbol", "leg").iter_rows(named=True):
         table.add_row(*_cells(row, said=() if told.filters else (ASSUMED,)))
     console.print(table)
-    for line in _sums(rows, sums):
+    reduced = [_reduced(told)] if told.reduce_only else []
+    for line in [*reduced, *_sums(rows, sums)]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -4,6 +4,7 @@ import polars as pl
 
 from sleevegraph.atoms import sign_of
 from sleevegraph.manifest import SleeveProfile
+from sleevegraph.universe import eligible_in
 
 SCHEMA = pl.Schema(
     {
@@ -18,10 +19,9 @@ SCHEMA = pl.Schema(
 
 
 def candidates(universe: pl.DataFrame, ratings: pl.DataFrame, sleeve: SleeveProfile) -> pl.DataFrame:
-    """Rank the eligible symbols by the sleeve's rating and keep the first `limit`.
+    """Rank the symbols that the sleeve may hold by its rating and keep the first `limit`.
 
-    A LONG sleeve takes ratings above zero, highest first; a SHORT sleeve those below zero, lowest first. A sleeve with
-    quotes of its own takes symbols quoted in these only.
+    A LONG sleeve takes ratings above zero, highest first; a SHORT sleeve those below zero, lowest first.
     Ties go to the larger median quote volume, then to the symbol.
 
     Parameters
@@ -36,17 +36,16 @@ def candidates(universe: pl.DataFrame, ratings: pl.DataFrame, sleeve: SleeveProf
     Returns
     -------
     pl.DataFrame
-        [symbol, rating, median_quote_volume, rank, kept, reason], one row per eligible symbol in order of
-        rank (null where the rating is unknown or points the other way, or the quote is another), then of symbol.
-        `reason` is kept, beyond_limit, rating_wrong_sign, rating_unknown or other_quote.
+        [symbol, rating, median_quote_volume, rank, kept, reason], one row per symbol of `eligible_in` in
+        order of rank (null where the rating is unknown or points the other way), then of symbol. `reason` is kept,
+        beyond_limit, rating_wrong_sign or rating_unknown.
     """
     rating = pl.col("rating")
-    quoted = pl.col("quote").is_in(list(sleeve.quotes)) if sleeve.quotes else pl.lit(value=True)
-    favourable = (quoted & (sign_of(sleeve.direction) * rating > 0)).fill_null(value=False)
+    favourable = (sign_of(sleeve.direction) * rating > 0).fill_null(value=False)
     known = ratings.select("symbol", rating.fill_nan(None))
     ordered = (
-        universe.filter("eligible")
-        .select("symbol", "quote", "median_quote_volume")
+        eligible_in(universe, sleeve.quotes)
+        .select("symbol", "median_quote_volume")
         .join(known, on="symbol", how="left", validate="1:1")
         .with_columns(favourable=favourable, strength=sign_of(sleeve.direction) * rating)
         .sort(
@@ -58,9 +57,7 @@ def candidates(universe: pl.DataFrame, ratings: pl.DataFrame, sleeve: SleeveProf
         )
     )
     reason = (
-        pl.when(~quoted)
-        .then(pl.lit("other_quote"))
-        .when(rating.is_null())
+        pl.when(rating.is_null())
         .then(pl.lit("rating_unknown"))
         .when(pl.col("rank").is_null())
         .then(pl.lit("rating_wrong_sign"))

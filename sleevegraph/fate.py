@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from sleevegraph.manifest import SleeveProfile, UniverseRules
+from sleevegraph.universe import OTHER_QUOTE
 
 STAGES = ("bars", "universe", "candidates", "winners", "risk weights", "flattened weights")
 """In the order in which a symbol passes them."""
@@ -34,6 +35,11 @@ def universe_drop(row: Row, rules: UniverseRules) -> str:
     if row["rule"] is None:
         return ""
     return f"{row['rule']} ({_measured(row, rules)})"
+
+
+def quote_drop(row: Row, sleeve: SleeveProfile) -> str:
+    """Why a sleeve may not hold an eligible row of `universe`."""
+    return f"{OTHER_QUOTE} ({row['quote']} is not among {', '.join(sleeve.quotes)})"
 
 
 def _measured(row: Row, rules: UniverseRules) -> str:

@@ -1,5 +1,6 @@
 """Section 3: who may be held at P, and for everybody else the first rule that says no."""
 
+from collections.abc import Collection
 from datetime import date
 
 import numpy as np
@@ -32,6 +33,12 @@ SCHEMA = pl.Schema(
     }
 )
 
+DUPLICATE = "duplicate_base"
+"""The rule on which sleeves with quotes of their own differ: the last, so that who fails it passes all others."""
+
+OTHER_QUOTE = "other_quote"
+"""Why a sleeve with quotes of its own may not hold what others may."""
+
 Check = tuple[str, pl.Expr, pl.Expr]
 """A rule's name, whether a symbol fails it, and the value to record."""
 
@@ -53,7 +60,8 @@ def universe(known: Panel, at: date, rules: UniverseRules) -> pl.DataFrame:
     pl.DataFrame
         [symbol, base, quote, eligible, rule, value, returns, median_quote_volume, last_bar, missing_share,
         max_return, annual_volatility], one row per symbol, sorted by symbol. `value` is what the rule
-        measured; for `duplicate_base` it is the median quote volume of the symbol that was preferred.
+        measured; for `duplicate_base` it is the median quote volume of the symbol that was preferred among
+        those that pass the rules on listing and trading.
 
     Raises
     ------
@@ -73,7 +81,34 @@ def universe(known: Panel, at: date, rules: UniverseRules) -> pl.DataFrame:
         "median_quote_volume", "symbol", descending=[True, False], nulls_last=True
     )
     judged = judged.with_columns(preferred.first().over("base", "passed").name.prefix("preferred_"))
-    return _verdict(judged, [*first, _duplicate(), *_returns_rules(rules)])
+    return _verdict(judged, [*first, *_returns_rules(rules), _duplicate()])
+
+
+def passing(universe: pl.DataFrame) -> pl.DataFrame:
+    """Rows of what `universe` returned that some sleeve may hold: eligible, but for another pair of their base."""
+    return universe.filter(pl.col("eligible") | (pl.col("rule") == DUPLICATE))
+
+
+def eligible_in(universe: pl.DataFrame, quotes: Collection[str]) -> pl.DataFrame:
+    """Rows of what `universe` returned that a sleeve with these quotes may hold.
+
+    Without quotes they are the eligible ones. With quotes they are, per base, the pair of the largest median quote
+    volume, then the first symbol, among those quoted so that pass every rule but `duplicate_base`.
+    """
+    if not quotes:
+        return universe.filter("eligible")
+    quoted = passing(universe).filter(pl.col("quote").is_in(list(quotes)))
+    liquid = quoted.sort("median_quote_volume", "symbol", descending=[True, False], nulls_last=True)
+    return liquid.unique("base", keep="first").sort("symbol")
+
+
+def passive_symbols(universe: pl.DataFrame, quotes: Collection[str], benchmark_symbols: Collection[str]) -> list[str]:
+    """Benchmark symbols that are eligible for everybody or for a sleeve with these quotes, sorted.
+
+    They are the manifest's, whatever the sleeve's quotes.
+    """
+    known = {*universe.filter("eligible")["symbol"], *eligible_in(universe, quotes)["symbol"]}
+    return sorted(known.intersection(benchmark_symbols))
 
 
 def _tradable(rules: UniverseRules) -> list[Check]:
@@ -91,7 +126,7 @@ def _tradable(rules: UniverseRules) -> list[Check]:
 
 def _duplicate() -> Check:
     other = pl.col("passed") & (pl.col("symbol") != pl.col("preferred_symbol"))
-    return "duplicate_base", other, pl.col("preferred_median_quote_volume")
+    return DUPLICATE, other, pl.col("preferred_median_quote_volume")
 
 
 def _returns_rules(rules: UniverseRules) -> list[Check]:

@@ -30,6 +30,7 @@ from tests.command_homes import (
 
 META = "meta_crypto_only"
 FLAT = (META, "flattened_weights")
+SLEEVES = ("binance_spot_rating_all_long", "binance_spot_rating_all_short")
 
 
 @pytest.fixture
@@ -95,6 +96,17 @@ def test_real_holdings_and_trades_make_the_target(home: Path, tmp_path: Path) ->
     assert {row["route"] for row in found["trades"] if row["symbol"] == unwanted} == {"margin"}
 
 
+def test_equity_in_the_holdings_is_the_option(home: Path, tmp_path: Path) -> None:
+    file, plain = tmp_path / "holdings.csv", tmp_path / "plain.csv"
+    file.write_text("symbol,quantity\nequity,84213.50\nBTCUSDT,0.25\n")
+    plain.write_text("symbol,quantity\nBTCUSDT,0.25\n")
+    found = trades(home, "--on", CERTIFIED, "--holdings", file)
+    assert found["totals"]["equity"] == 84213.5
+    assert found == trades(home, "--on", CERTIFIED, "--holdings", file, "--equity", "84213.5")
+    with_option = trades(home, "--on", CERTIFIED, "--holdings", plain, "--equity", "84213.5")
+    assert found["trades"] == with_option["trades"]
+
+
 def test_csv_and_json_are_clean_and_say_the_same(home: Path) -> None:
     result = sleevegraph("trades", META, "--home", home, "--on", CERTIFIED, "--format", "csv")
     rows = list(csv.DictReader(StringIO(result.stdout)))
@@ -158,6 +170,35 @@ def test_a_sleeve_that_is_held_over_is_told_of(own: Path) -> None:
     assert "HELD" not in result.stdout
 
 
+def test_a_sleeve_that_a_gate_refuses_makes_the_whole_list_reduce_only(own: Path, tmp_path: Path) -> None:
+    file = tmp_path / "holdings.csv"
+    wanted = weights(own, "--on", CERTIFIED)
+    more, turned = sorted(wanted)[:2]
+    tenth = {symbol: f"{wanted[symbol] * 5_000 / price(symbol):.6f}" for symbol in (more, turned)}
+    back = tenth[turned].removeprefix("-") if tenth[turned].startswith("-") else f"-{tenth[turned]}"
+    file.write_text(f"symbol,quantity\n{more},{tenth[more]}\n{turned},{back}\nEQUITY,50000\n")
+    options = ("--on", CERTIFIED, "--holdings", file)
+    before = trades(own, *options)
+    assert before["reduce_only"] is None
+    assert [row["symbol"] for row in before["trades"] if row["trade_quantity"] != "0"][:3] == [more, turned, turned]
+    assert sum(row["holding_quantity"] == "0" and row["trade_quantity"] != "0" for row in before["trades"]) > 5
+
+    fail(own, (SLEEVES[0], "risk_weights"), "weight_sanity", CERTIFIED, "ERROR PLANTED: planted")
+    first = f"weight_sanity of {SLEEVES[0]}/risk_weights at {CERTIFIED} failed: ERROR PLANTED: planted"
+    found = trades(own, *options)
+    assert found["reduce_only"] == first
+    moved = {row["symbol"]: float(row["trade_quantity"]) for row in found["trades"] if row["trade_quantity"] != "0"}
+    assert moved == {turned: float(tenth[turned])}  # what is held on the other side is closed, and no further
+    result = sleevegraph("trades", META, "--home", own, *options)
+    line = f"reduce-only, nothing is opened or added to: {first}"
+    assert line in result.stdout
+    assert line in result.stderr
+
+    fail(own, (SLEEVES[1], "solver_cells"), "solver_failure_rate", CERTIFIED)
+    fail(own, (SLEEVES[1], "risk_weights"), "weight_sanity", CERTIFIED)  # the consequence is no refusal of its own
+    assert trades(own, *options)["reduce_only"] == f"{first} (the first of 2 refusals)"
+
+
 def test_filters_of_the_rebalance_date_itself_are_used_and_later_ones_are_not(own: Path) -> None:
     tickers = sorted(symbol.partition(":")[2] for symbol in set(market()["symbol"]))
     for key, step in ((CERTIFIED, "0.5"), (KEYS[3], "8")):
@@ -184,9 +225,24 @@ def test_simulated_prices_are_called_so(own: Path) -> None:
         ("", ["--equity", 1000], "holdings.csv: line 1: symbol: expected one column of that name"),
         ("symbol,quantity\nDOGEUSD,1\n", ["--equity", 1000], "holdings.csv: line 2: symbol: expected one of the 22"),
         ("symbol,quantity\nBTCUSDT,nan\n", ["--equity", 1000], "holdings.csv: line 2: quantity: expected a number"),
-        ("symbol,quantity\nBTCUSDT,1\n", ["--equity", -5], "equity: expected a positive, finite amount, found -5.0"),
-        ("symbol,quantity\nBTCUSDT,1\n", ["--equity", 0], "equity: expected a positive, finite amount, found 0.0"),
-        ("symbol,quantity\nBTCUSDT,1\n", ["--equity", "nan"], "equity: expected a positive, finite amount, found nan"),
+        ("symbol,quantity\nBTCUSDT,1\n", ["--equity", -5], "--equity: expected a positive, finite amount, found -5;"),
+        ("symbol,quantity\nBTCUSDT,1\n", ["--equity", 0], "--equity: expected a positive, finite amount, found 0;"),
+        (
+            "symbol,quantity\nBTCUSDT,1\n",
+            ["--equity", "nan"],
+            "--equity: expected a positive, finite amount, found nan",
+        ),
+        (
+            "symbol,quantity\nEQUITY,-5\n",
+            [],
+            "holdings.csv: line 2: quantity: expected a positive, finite amount of equity such as 84213.50, found '-5'",
+        ),
+        (
+            "symbol,quantity\nBTCUSDT,1\nEQUITY,60000\n",
+            ["--equity", 50_000],
+            "holdings.csv: line 3: quantity: expected the equity of --equity, 50000, found 60000; leave one of them out",
+        ),
+        ("symbol,quantity,equity\nBTCUSDT,1,5\n", ["--equity", 5], "holdings.csv: line 1: expected no column beside"),
         ("symbol,quantity\nBTCUSDT,1\n", ["--equity", "much"], "'much' is not a valid float"),
         ("symbol,quantity\nBTCUSDT,1\n", [], "--equity: expected the equity that the holdings are part of, found none"),
     ],

@@ -5,7 +5,17 @@ import pytest
 
 from profiles.load import load_manifest
 from sleevegraph import universe
-from sleevegraph.fate import MINUS, Stop, candidate_drop, gaps_in_words, percent, rating_label, universe_drop, verdict
+from sleevegraph.fate import (
+    MINUS,
+    Stop,
+    candidate_drop,
+    gaps_in_words,
+    percent,
+    quote_drop,
+    rating_label,
+    universe_drop,
+    verdict,
+)
 
 MANIFEST = load_manifest()
 RULES = MANIFEST.market.universe
@@ -44,8 +54,10 @@ def test_no_rule_of_the_universe_is_without_words() -> None:
     assert universe_drop(row("new_rule", 1.5), RULES) == "new_rule (found 1.5)"
 
 
-def test_an_eligible_symbol_was_not_dropped() -> None:
+def test_an_eligible_symbol_was_not_dropped_but_for_a_sleeve_of_other_quotes() -> None:
     assert universe_drop(row(None), RULES) == ""
+    dollars = SHORT.model_copy(update={"quotes": ("USDC", "USDT")})
+    assert quote_drop(row(None), dollars) == "other_quote (BTC is not among USDC, USDT)"
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sleevegraph.errors import ConfigurationError
-from sleevegraph.trading.holdings_file import read_holdings
+from sleevegraph.trading.holdings_file import RealHoldings, read_holdings
 
 KNOWN = {"BINANCE:ARUSDT", "BINANCE:BTCUSDT", "BINANCE:ETHUSDT", "BINANCE:币安人生USDT"}
 
 
-def read(text: str | bytes) -> dict[str, Decimal]:
+def whole(text: str | bytes) -> RealHoldings:
     return read_holdings(text.encode() if isinstance(text, str) else text, "h.csv", KNOWN, "BINANCE")
 
 
+def read(text: str | bytes) -> dict[str, Decimal]:
+    return whole(text).quantities
+
+
 def test_tickers_and_symbols_in_full_are_read_in_any_case_and_column_order() -> None:
-    text = 'Quantity,note,SYMBOL\r\n 0.5 ,"a, b",btcusdt\r\n\r\n-1e-5,,BINANCE:ETHUSDT\r\n+3.,,币安人生USDT\r\n'
+    text = 'Quantity,SYMBOL\r\n 0.5 ,"btcusdt"\r\n\r\n-1e-5,BINANCE:ETHUSDT\r\n+3.,币安人生USDT\r\n'
     expected = {"BINANCE:BTCUSDT": "0.5", "BINANCE:ETHUSDT": "-0.00001", "BINANCE:币安人生USDT": "3"}
     assert read(text) == {symbol: Decimal(quantity) for symbol, quantity in expected.items()}
     assert read(b"\xef\xbb\xbf" + text.encode()) == read(text)
@@ -25,6 +29,13 @@ def test_tickers_and_symbols_in_full_are_read_in_any_case_and_column_order() -> 
 
 def test_a_file_with_a_header_alone_holds_nothing() -> None:
     assert read("symbol,quantity\n") == {}
+
+
+@pytest.mark.parametrize("name", ["EQUITY", "equity", " Equity "])
+def test_a_row_of_equity_is_no_holding(name: str) -> None:
+    found = whole(f"symbol,quantity\nBTCUSDT,2\n\n{name},84213.50\n")
+    assert found == RealHoldings({"BINANCE:BTCUSDT": Decimal(2)}, 84213.5, "h.csv: line 4: quantity")
+    assert whole("symbol,quantity\nBTCUSDT,2\n").equity is None
 
 
 @given(st.decimals(-(10**19), 10**19, places=18))
@@ -39,6 +50,26 @@ def test_a_quantity_keeps_every_digit(quantity: Decimal) -> None:
         ("\n\n", "h.csv: line 1: symbol: expected one column of that name in symbol,quantity, found an empty file"),
         ("symbol,amount\n", r"h.csv: line 1: quantity: .*found \['symbol', 'amount'\]"),
         ("symbol;quantity\nBTCUSDT;1\n", r"h.csv: line 1: symbol: .*found \['symbol;quantity'\]"),
+        (
+            "symbol,quantity,equity\nBTCUSDT,1,1000\n",
+            "h.csv: line 1: expected no column beside symbol,quantity, found 'equity'; give it in a row EQUITY,<amount>$",
+        ),
+        (
+            "note,symbol,quantity\nx,BTCUSDT,1\n",
+            "h.csv: line 1: expected no column beside symbol,quantity, found 'note'; leave it out$",
+        ),
+        ("symbol,quantity,\nBTCUSDT,1,\n", "h.csv: line 1: expected no column beside symbol,quantity, found ''"),
+        (
+            "symbol,quantity\nEQUITY,1\nBTCUSDT,1\nequity,1\n",
+            "h.csv: line 4: symbol: expected each symbol once, found 'equity', as in line 2; leave one of them out",
+        ),
+        *(
+            (
+                f"symbol,quantity\nBTCUSDT,1\nEQUITY,{text}\n",
+                f"h.csv: line 3: quantity: expected a positive, finite amount of equity such as 84213.50, found '{text}'",
+            )
+            for text in ("-5", "0", "-0.0", "nan", "inf", "1e999", "1e-999", "much", "", "٣")
+        ),
         ("symbol,quantity,quantity\n", "h.csv: line 1: quantity: expected one column"),
         ("symbol,quantity\nBTCUSDT\n", "h.csv: line 2: expected 2 fields, found 1"),
         ("symbol,quantity\nBTCUSDT,1,000\n", "h.csv: line 2: expected 2 fields, found 3"),

@@ -203,6 +203,11 @@ PLANTED: dict[str, tuple[str, Callable[[], Report], str]] = {
         lambda: sleeve_report(universe=universe_with(AAA, "liquidity", 1000.0)),
         "AAAUSDT was held and may not be any more: liquidity (median 30-day quote volume 1,000",
     ),
+    "held and a duplicate": (
+        "universe",
+        lambda: sleeve_report(universe=universe_with(AAA, "duplicate_base", 5e6)),
+        "AAAUSDT was held and may not be any more: duplicate_base",
+    ),
     "held below and dropped": (
         "universe",
         lambda: meta_report([sleeve_report(universe=universe_with(AAA, "min_days", 3.0)), sleeve_report("SHORT")]),
@@ -308,3 +313,15 @@ def test_a_sleeve_in_cash_has_a_cash_leaf_in_the_tree_of_its_meta() -> None:
 def test_a_benchmark_that_lacks_days_is_said() -> None:
     facts = sleeve_report(benchmark=benchmark_frame().head(230))
     assert "BTCUSDT has no return on 10 of the 240 days." in sleeve_page(facts)
+
+
+def test_a_pair_that_a_sleeve_holds_by_its_own_quotes_is_not_said_to_be_lost() -> None:
+    universe = universe_with(AAA, "duplicate_base", 5e6)
+    quoted = sleeve_report().sleeve.model_copy(update={"quotes": ("USDT",)})
+    for facts in (
+        sleeve_report(universe=universe, sleeve=quoted),
+        meta_report([sleeve_report(universe=universe, sleeve=quoted), sleeve_report("SHORT", universe=universe)]),
+    ):
+        page = meta_sections(facts) if isinstance(facts, MetaReport) else sleeve_sections(facts)
+        (section,) = (found for found in page if found.key == "universe")
+        assert section.attention == ()

@@ -54,7 +54,7 @@ MARKET: Mapping[str, tuple[Any, set[str]]] = {
 SLEEVE: Mapping[str, tuple[Any, set[str]]] = {
     "logic": ("rating_x", {"synthetic_returns", "risk_weights"}),
     "rating": ("recommend_other", {"candidates"}),
-    "quotes": (("USDT",), {"candidates"}),
+    "quotes": (("USDT",), {"candidates", "synthetic_returns", "solver_cells"}),
     "direction": ("SHORT", {"candidates", "winners", "synthetic_returns", "risk_weights"}),
     "owner": ("somebody", set()),
     "selection.train_days": (200, {"winners", "synthetic_returns", "solver_cells"}),

@@ -263,6 +263,34 @@ def test_a_dropped_short_sells_the_long_and_moves_the_net_exposure() -> None:
     assert (sums.policy_on_net, sums.shorts_dropped) == (pytest.approx(0.15), 2)
 
 
+@pytest.mark.parametrize(
+    ("policy", "route", "after", "on_net"),
+    [
+        ("margin", "margin", (1.1, 0.5), 0.0),
+        ("perpetual", "perpetual", (1.1, 0.5), 0.0),
+        ("drop", None, (0.8, 0.8), 0.3),
+    ],
+)
+def test_the_short_policy_on_a_book_computed_by_hand(
+    policy: str, route: str | None, after: tuple[float, float], on_net: float
+) -> None:
+    """Equity 10,000: long 60 % at 20 and 20 % at 4, short 30 % at 5, of which 100 are held long."""
+    book = Book().add(A, 0.6, price=20.0).add("BINANCE:BUSDT", -0.3, "100", price=5.0)
+    book.add("BINANCE:CUSDT", 0.2, "500", price=4.0)
+    found = terms(10_000.0, short_policy=policy)
+    frame = listed(book, found)
+    made = [(row["symbol"][8], row["route"], int(row["trade_quantity"])) for row in frame.iter_rows(named=True)]
+    sold = [("B", "spot", -100), *([("B", route, -600)] if route else [])]
+    assert made == [("A", "spot", 300), *sold, ("C", "spot", 0)]
+    sums = totals(frame, found)
+    assert (sums.before.gross, sums.before.net) == pytest.approx((0.25, 0.25))
+    assert (sums.wanted.gross, sums.wanted.net) == pytest.approx((1.1, 0.5))
+    assert (sums.permitted.gross, sums.permitted.net) == pytest.approx(after)
+    assert (sums.after.gross, sums.after.net) == pytest.approx(after)
+    assert sums.policy_on_net == pytest.approx(on_net)
+    assert sums.sold_short == (3_000.0 if route else 0.0)
+
+
 def test_reduce_only_names_what_it_kept_from_its_target() -> None:
     row = one(Book().add(A, 0.1, "500"), terms(reduce_only=True))
     assert (row["status"], row["reason"], row["permitted_quantity"]) == ("untradable", "reduce_only", 500)

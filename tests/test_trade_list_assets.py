@@ -13,7 +13,8 @@ from assets.trades import SCHEMA, filters_before
 from resources.binance.source import EXCHANGE_INFO
 from sleevegraph.manifest import RISK_PROFILES
 from sleevegraph.market_data.exchange_info import SCHEMA as INFO_SCHEMA
-from tests.homes import KEYS, META, NESTED, TemporaryHome, cause, small_market
+from tests.command_homes import change
+from tests.homes import KEYS, LONG, META, NESTED, SHORT, TemporaryHome, cause, small_market
 
 LIST, FLAT, CHECK = (META, "trade_list"), (META, "flattened_weights"), "trade_list_reconciles"
 AT = KEYS[2]
@@ -125,10 +126,57 @@ def test_filters_of_an_earlier_snapshot_are_kept_and_untradable_symbols_named(ho
     reasons = {symbol: set(frame.filter(pl.col("symbol") == symbol)["reason"]) for symbol in (first, second)}
     assert reasons == {first: {"not_trading"}, second: {"not_listed"}}
     assert not frame.filter(~pl.col("symbol").is_in([first, second]))["flags"].list.contains("rules_assumed").any()
-    assert home.receipt(LIST, CHECK, AT).passed
+    receipt, known = home.receipt(LIST, CHECK, AT), f"exchange_info@{date.fromisoformat(AT) - timedelta(days=1)}"
+    assert receipt.passed
+    assert known in receipt.inputs
     metadata = home.metadata(LIST, AT)
     assert metadata["filters"].startswith("of the exchange, ")
     assert metadata["untradable"]["hrp"]["not_trading"] == 1
+    snapshot(home, date.fromisoformat(AT) - timedelta(days=1), lambda _: {"min_notional": "20.0"})
+    state, reason = home.store.receipts.state(LIST, CHECK, AT)
+    assert (state.value, known in reason) == ("STALE", True)
+
+
+def opened(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows that end with more than was held, or on the other side."""
+    held, after = pl.col("holding_quantity"), pl.col("resulting_quantity")
+    return frame.filter((after.abs() > held.abs()) | (after * held < 0))
+
+
+@pytest.mark.parametrize(
+    ("asset", "check"),
+    [
+        ((LONG, "risk_weights"), "weight_sanity"),
+        ((SHORT, "solver_cells"), "solver_failure_rate"),
+        ((META, "meta_weights"), "child_weights"),
+    ],
+)
+def test_a_refusal_anywhere_below_makes_every_list_above_reduce_only(
+    home: TemporaryHome, asset: tuple[str, str], check: str
+) -> None:
+    above = ((NESTED, "trade_list"), LIST)
+    assert all(opened(home.read(path, AT)).height for path in above)
+    change(home.store.receipts.path(asset, check, AT), passed=False, findings=["ERROR PLANTED: planted"])
+    # Without what a meta's own gate judged, a run of its list alone is refused.
+    beside = [asset] if asset[0] == META else []
+    assert home.run(AT, assets=[*beside, *above], checks=[(path, CHECK) for path in above]).success
+    for path in above:
+        assert opened(home.read(path, AT)).is_empty()
+        assert (
+            home.metadata(path, AT)["reduce_only"]
+            == f"{check} of {'/'.join(asset)} at {AT} failed: ERROR PLANTED: planted"
+        )
+        assert home.receipt(path, CHECK, AT).passed
+
+
+def test_a_list_that_opens_although_a_sleeve_is_refused_is_caught(home: TemporaryHome) -> None:
+    change(
+        home.store.receipts.path((LONG, "risk_weights"), "weight_sanity", AT), passed=False, findings=["ERROR PLANTED"]
+    )
+    home.run(AT, assets=[], checks=[(LIST, CHECK)])
+    receipt = home.receipt(LIST, CHECK, AT)
+    assert not receipt.passed
+    assert any(finding.startswith("ERROR REDUCE_ONLY BINANCE:") for finding in receipt.findings)
 
 
 def test_a_list_that_was_tampered_with_is_caught(home: TemporaryHome) -> None:

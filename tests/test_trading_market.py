@@ -14,12 +14,14 @@ from sleevegraph.manifest import TradingRules
 from sleevegraph.market_data.exchange_info import SCHEMA as INFO
 from sleevegraph.market_data.exchange_info import exchange_info
 from sleevegraph.panel import build_panel
+from sleevegraph.physical import POSITIONS_SCHEMA, PhysicalBook, drifted
+from sleevegraph.track_record import market_window
 from sleevegraph.trading.lots import Lot, lots
 from sleevegraph.trading.model import Facts, model_trades
 from sleevegraph.trading.quotes import QUOTES, market_quotes
 from sleevegraph.trading.reconciliation import reconciliation
 from sleevegraph.trading.totals import totals
-from sleevegraph.trading.trade_list import Terms
+from sleevegraph.trading.trade_list import Terms, trade_list
 from tests.markets import recorded_panel
 from tests.shared import SHARED, needs_shared
 from tests.trading import AT
@@ -63,6 +65,40 @@ def test_bars_of_the_rebalance_date_and_later_change_no_bit() -> None:
 def test_bars_that_end_long_before_the_rebalance_give_no_price() -> None:
     found = market_quotes(build_panel(bars(*days(A, 90, 40))), AT)
     assert found.select("price", "median_quote_volume").row(0) == (None, None)
+
+
+def redenominated(first: int) -> pl.DataFrame:
+    """A trades at 0.01 until 9 days before P, is away, and is a listing of a thousand times the price from `first` on."""
+    old = [(A, AT - timedelta(days=i), 0.01, 1e6) for i in range(60, 8, -1)]
+    new = [(A, AT - timedelta(days=i), 10.0, 1e6) for i in range(first, 0, -1)]
+    return bars(*old, *new, *((B, AT - timedelta(days=i), 5.0, 1e6) for i in range(60, 0, -1)))
+
+
+def terms_of(equity: float) -> Terms:
+    return Terms(AT, equity, 0.0014, RULES)
+
+
+@pytest.mark.parametrize("first", [0, 1, 3])
+def test_weights_held_before_a_listing_began_anew_are_cash(first: int) -> None:
+    panel = build_panel(redenominated(first))
+    decided = AT - timedelta(days=10)
+    rows = [(symbol, 0.5, 0.5, []) for symbol in (A, B)]
+    before = PhysicalBook(pl.DataFrame(rows, schema=POSITIONS_SCHEMA, orient="row"), 0.0, 0.0)
+    held = drifted(before, market_window(panel.before(AT, 10), decided, 10)).positions
+    nets = dict(held.select("symbol", "net").iter_rows())
+    assert set(nets) == {B}
+    facts = Facts({B: nets[B]}, nets, market_quotes(panel, AT), None, terms_of(1000.0))
+    assert model_trades(facts).rows(named=True)[0]["trade_quantity"] == 0
+    assert set(model_trades(facts)["symbol"]) == {B}
+
+
+@pytest.mark.parametrize(("first", "price", "traded"), [(0, 0.01, 0), (1, 10.0, -50), (3, 10.0, -50)])
+def test_nobody_trades_at_the_price_of_an_older_listing(first: int, price: float, traded: int) -> None:
+    quotes = market_quotes(build_panel(redenominated(first)), AT)
+    filters = lots(None, [A], RULES)
+    (row,) = trade_list({A: 0.5}, {A: Decimal(100)}, quotes, filters, terms_of(1000.0)).iter_rows(named=True)
+    assert (row["price"], row["trade_quantity"]) == (price, traded)
+    assert (row["status"], row["reason"]) == (("trade", "") if traded else ("untradable", "no_price"))
 
 
 def info(*changes: dict[str, Any]) -> pl.DataFrame:

@@ -6,10 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from sleevegraph import universe as rules_of_universe
 from sleevegraph.errors import BarsError
 from sleevegraph.manifest import UniverseRules
 from sleevegraph.panel import build_panel
-from sleevegraph.universe import universe
+from sleevegraph.universe import eligible_in, universe
 from tests.markets import RECORDED_NOT_CRYPTO, bars_of, recorded_bars, recorded_panel, walk, with_noise_from
 from tests.shared import needs_shared
 
@@ -154,6 +155,64 @@ def test_a_pair_that_already_failed_does_not_displace_another() -> None:
     verdict = judge(pairs, rules, {"DUP": 2e6, "DUP/USDC": 9e9})
     assert row(verdict, "DUP")["eligible"]
     assert row(verdict, "DUP", "USDC")["rule"] == "min_days"
+
+
+DOLLARS = UniverseRules(quotes=("USDT", "USDC", "FDUSD"))
+TWICE = {
+    "DUP": walk(DAYS, 9),
+    "DUP/USDC": walk(DAYS, 9),
+    "DUP/FDUSD": walk(DAYS, 9),
+    "SICK": walk(DAYS, 8),
+    "SICK/USDC": holes(walk(DAYS, 8), 40),
+    "LED": jump(walk(DAYS, 7), 9.0),
+    "LED/USDC": walk(DAYS, 7),
+    "ONE/USDC": walk(DAYS, 6),
+}
+TURNOVER = {"DUP/USDC": 3e6, "DUP/FDUSD": 4e6, "SICK/USDC": 3e6, "LED/USDC": 3e6}
+
+
+def symbols(table: pl.DataFrame, *bases: str) -> list[str]:
+    """Of those bases, as base and quote."""
+    return [s.removeprefix("BINANCE:") for s in table.filter(pl.col("base").is_in(bases or TWICE))["symbol"]]
+
+
+def test_a_sleeve_gets_the_most_liquid_pair_of_its_own_quotes() -> None:
+    verdict = judge(TWICE, DOLLARS, TURNOVER)
+    assert symbols(eligible_in(verdict, ()), "DUP", "ONE") == ["DUPUSDT", "ONEUSDC"]
+    assert symbols(eligible_in(verdict, ("USDT",)), "DUP", "ONE") == ["DUPUSDT"]
+    assert symbols(eligible_in(verdict, ("USDC",)), "DUP", "ONE") == ["DUPUSDC", "ONEUSDC"]
+    assert symbols(eligible_in(verdict, ("USDC", "FDUSD")), "DUP", "ONE") == ["DUPFDUSD", "ONEUSDC"]
+    assert symbols(eligible_in(verdict, ("USDC", "USDT")), "DUP", "ONE") == ["DUPUSDT", "ONEUSDC"]
+    assert symbols(eligible_in(judge(TWICE, DOLLARS), ("USDC", "FDUSD")), "DUP") == ["DUPFDUSD"]  # a tie
+    assert eligible_in(verdict, DOLLARS.quotes).filter(pl.col("base") != "LED").equals(eligible_in(verdict, ()))
+    assert eligible_in(verdict, ()).equals(verdict.filter("eligible"))
+    assert eligible_in(verdict, ("EUR",)).equals(verdict.clear())
+
+
+def test_no_quote_brings_back_a_pair_that_fails_more_than_being_a_duplicate() -> None:
+    verdict = judge(TWICE, DOLLARS, TURNOVER)
+    assert row(verdict, "SICK", "USDC")["rule"] == "missing_days"
+    assert symbols(eligible_in(verdict, ("USDC",)), "SICK") == []
+    # The preferred pair is sick: nobody is eligible in the market, but a sleeve that never wanted it has its own.
+    assert (row(verdict, "LED")["rule"], row(verdict, "LED", "USDC")["rule"]) == ("toxicity", "duplicate_base")
+    assert symbols(eligible_in(verdict, ()), "LED") == []
+    assert symbols(eligible_in(verdict, ("USDC",)), "LED") == ["LEDUSDC"]
+
+
+def test_that_a_duplicate_is_the_last_rule_changes_only_the_rule_of_those_that_fail_another_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = judge(TWICE, DOLLARS, TURNOVER)
+    last = rules_of_universe._verdict
+    monkeypatch.setattr(  # as a definition: the duplicate before the rules on returns
+        rules_of_universe, "_verdict", lambda table, checks: last(table, [*checks[:-6], checks[-1], *checks[-6:-1]])
+    )
+    earlier = judge(TWICE, DOLLARS, TURNOVER)
+    assert earlier.drop("rule", "value").equals(now.drop("rule", "value"))
+    moved = earlier.join(now, on="symbol").filter(pl.col("rule").ne_missing(pl.col("rule_right")))
+    assert moved.select("symbol", "rule", "rule_right").rows() == [
+        ("BINANCE:SICKUSDC", "duplicate_base", "missing_days")
+    ]
 
 
 def test_rounding_noise_on_a_frozen_price_is_not_variance() -> None:

@@ -104,7 +104,7 @@ class UniverseDrop(Strict):
 
 
 class UniverseDrops(Record):
-    """Of the market."""
+    """Of the market, and by `other_quote` what only this sleeve may not hold."""
 
     event: Literal["universe_drops"]
     drops: list[UniverseDrop]

@@ -16,6 +16,7 @@ from sleevegraph.errors import AuditError
 from sleevegraph.findings import Finding
 from sleevegraph.sign_test import directional_sign_test, optimised_sign_test
 from sleevegraph.track_record import CASH
+from sleevegraph.universe import OTHER_QUOTE, eligible_in, passive_symbols
 
 _CELL = ("engine", "profile", "status", "rung", "reason", "solved_by", "objective", "residual", "cap")
 _WINNER = ("symbol", "cluster", "score", "stage", "reason")
@@ -49,7 +50,8 @@ def sleeve_records(facts: SleeveFacts, files: Mapping[str, bytes]) -> list[Recor
 
 
 def _decided(facts: SleeveFacts) -> list[Record]:
-    universe = rows_of(facts.universe, "symbol", "eligible", "rule", "value")
+    eligible = _eligible(facts)
+    dropped = rows_of(facts.universe.filter(~pl.col("symbol").is_in(eligible)), "symbol", "rule", "value")
     candidates = rows_of(facts.candidates, "symbol", "kept", "reason")
     chosen = list(facts.winners.iter_rows(named=True))
     winners = [row for row in chosen if row["winner"]]
@@ -58,7 +60,7 @@ def _decided(facts: SleeveFacts) -> list[Record]:
         {
             "event": "universe_drops",
             "drops": [
-                {"symbol": symbol, "rule": rule, "value": value} for symbol, ok, rule, value in universe if not ok
+                {"symbol": symbol, "rule": rule or OTHER_QUOTE, "value": value} for symbol, rule, value in dropped
             ],
         },
         {
@@ -78,7 +80,7 @@ def _decided(facts: SleeveFacts) -> list[Record]:
         {
             "event": "atoms",
             "atoms": [{"id": atom.id, **{name: getattr(atom, name) for name in _ATOM}} for atom in atoms],
-            "eligible": _eligible(facts),
+            "eligible": eligible,
         },
         *_cells(facts),
     ]
@@ -115,7 +117,7 @@ def _cells(facts: SleeveFacts) -> list[Record]:
 
 
 def _eligible(facts: SleeveFacts) -> list[str]:
-    return [symbol for symbol, eligible in rows_of(facts.universe, "symbol", "eligible") if eligible]
+    return eligible_in(facts.universe, facts.sleeve.quotes)["symbol"].to_list()
 
 
 def _atoms(facts: SleeveFacts) -> list[Atom]:
@@ -123,8 +125,8 @@ def _atoms(facts: SleeveFacts) -> list[Atom]:
     if facts.streams.is_empty():
         return []
     winners = {symbol for symbol, winner in rows_of(facts.winners, "symbol", "winner") if winner}
-    passive = set(_eligible(facts)) & set(facts.manifest.market.benchmark_symbols)
-    return _of(sorted(winners | passive), facts)
+    passive = passive_symbols(facts.universe, facts.sleeve.quotes, facts.manifest.market.benchmark_symbols)
+    return _of(sorted(winners.union(passive)), facts)
 
 
 def _of(symbols: Sequence[str], facts: SleeveFacts) -> list[Atom]:

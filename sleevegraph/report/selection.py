@@ -155,7 +155,7 @@ def _protocol(sleeves: Sequence[SleeveReport], names: dict[str, str]) -> Table:
             for reason in sleeve.winners.filter(~pl.col("winner"))["reason"]
         )
         lost = ", ".join(f"{count} {reason}" for reason, count in sorted(beyond.items()))
-        kinds = ("other_quote", "rating_wrong_sign", "rating_unknown", "beyond_limit", "kept")
+        kinds = ("rating_wrong_sign", "rating_unknown", "beyond_limit", "kept")
         rows.append(
             (
                 text(names[sleeve.name]),
@@ -165,7 +165,7 @@ def _protocol(sleeves: Sequence[SleeveReport], names: dict[str, str]) -> Table:
                 text(lost),
             )
         )
-    heads = ("of another quote", "rated the other way", "not rated", "beyond the limit", "candidates", "winners")
+    heads = ("rated the other way", "not rated", "beyond the limit", "candidates", "winners")
     columns = (
         Column("sleeve"),
         *(Column(head, number=True) for head in heads),

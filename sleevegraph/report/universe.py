@@ -8,7 +8,7 @@ from sleevegraph.fate import universe_drop
 from sleevegraph.report.blocks import Column, Names, Section, Table, figure, missing, text, ticker
 from sleevegraph.report.facts import HEADLINE, Report, SleeveReport
 from sleevegraph.report.trades import books
-from sleevegraph.universe import SCHEMA
+from sleevegraph.universe import SCHEMA, eligible_in
 
 KEY, TITLE = "universe", "Universe drops"
 DATA_DEFECTS = ("toxicity", "broken_bars")
@@ -36,7 +36,7 @@ def universe(facts: Report) -> Section:
         )
         for rule, symbols in _by_size(rules)
     ]
-    return Section(KEY, TITLE, says, (_table(now, before, rules), *names), _attention(facts, why, before))
+    return Section(KEY, TITLE, says, (_table(now, before, rules), *names), _attention(facts, why, now, before))
 
 
 def _frames(facts: Report) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -45,6 +45,12 @@ def _frames(facts: Report) -> tuple[pl.DataFrame, pl.DataFrame]:
         return facts.universe, facts.universe_before
     empty = SCHEMA.to_frame()
     return (facts.sleeves[0].universe, facts.sleeves[0].universe_before) if facts.sleeves else (empty, empty)
+
+
+def _held_by_quote(facts: Report, now: pl.DataFrame) -> set[str]:
+    """What some sleeve may hold by quotes of its own, whatever the market prefers."""
+    sleeves = (facts,) if isinstance(facts, SleeveReport) else facts.sleeves
+    return {symbol for s in sleeves for symbol in eligible_in(now, s.sleeve.quotes)["symbol"]}
 
 
 def _by_size(rules: Mapping[str, list[str]]) -> list[tuple[str, list[str]]]:
@@ -69,9 +75,14 @@ def _table(now: pl.DataFrame, before: pl.DataFrame, rules: Mapping[str, list[str
     return Table(f"{now.height} symbols with bars", (*heads, Column("new here", wide=True)), tuple(rows), (foot,))
 
 
-def _attention(facts: Report, why: Mapping[str, str], before: pl.DataFrame) -> tuple[str, ...]:
+def _attention(facts: Report, why: Mapping[str, str], now: pl.DataFrame, before: pl.DataFrame) -> tuple[str, ...]:
     held, were = books(facts, earlier=True).get(HEADLINE, {}), set(before.filter("eligible")["symbol"])
-    lost = [f"{ticker(s)} was held and may not be any more: {reason}" for s, reason in why.items() if held.get(s)]
+    may = _held_by_quote(facts, now)
+    lost = [
+        f"{ticker(symbol)} was held and may not be any more: {reason}"
+        for symbol, reason in why.items()
+        if held.get(symbol) and symbol not in may
+    ]
     broken = [
         f"{ticker(symbol)} has bars that cannot be right: {reason}"
         for symbol, reason in why.items()

@@ -1,11 +1,13 @@
-"""Real holdings as a person exports them: a CSV of symbol and quantity."""
+"""Real holdings as a person exports them: a CSV of symbol and quantity, and the equity that they are part of."""
 
 import csv
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
 from fractions import Fraction
 from io import StringIO
+from math import isfinite
 from re import compile as pattern
 from typing import Final
 
@@ -17,13 +19,29 @@ COLUMNS: Final = ("symbol", "quantity")
 _NUMBER: Final = pattern(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 
 
-def read_holdings(content: bytes, where: str, known: Collection[str], exchange: str) -> dict[str, Decimal]:
-    """Signed quantities by symbol.
+EQUITY: Final = "EQUITY"
+"""Stands where a symbol stands, for what holdings and cash come to in the quote currency."""
+
+
+@dataclass(frozen=True, slots=True)
+class RealHoldings:
+    """What a file says is held."""
+
+    quantities: dict[str, Decimal]
+    """Signed, by symbol."""
+    equity: float | None
+    """Of the row EQUITY; None where there is none."""
+    equity_at: str
+    """File, line and column of that row."""
+
+
+def read_holdings(content: bytes, where: str, known: Collection[str], exchange: str) -> RealHoldings:
+    """Signed quantities by symbol, and the equity where a row EQUITY gives it.
 
     Parameters
     ----------
     content
-        UTF-8 text with a header; columns `symbol` and `quantity`, in any order and among others. Shorts are negative.
+        UTF-8 text with a header; columns `symbol` and `quantity`, in any order and no others. Shorts are negative.
     where
         The file's name, for errors.
     known
@@ -34,22 +52,26 @@ def read_holdings(content: bytes, where: str, known: Collection[str], exchange: 
     Raises
     ------
     ConfigurationError
-        With file, line and column: text of another encoding, missing columns, a line of another length, a symbol that
-        is not known or stands twice, a quantity that is no number or has more digits than can be stored.
+        With file, line and column: text of another encoding, missing or other columns, a line of another length, a
+        symbol that is not known or stands twice, a quantity that is no number or has more digits than can be stored,
+        an equity that is no positive, finite amount.
     """
     found: dict[str, Decimal] = {}
     lines: dict[str, int] = {}
+    equity, equity_at = None, ""
     for line, name, text in _fields(_decoded(content, where), where):
-        symbol = _symbol(name, known, exchange, f"{where}: line {line}: symbol")
-        if symbol in found:
-            raise _error(
-                f"{where}: line {line}: symbol",
-                "each symbol once",
-                f"{name!r}, as in line {lines[symbol]}",
-                "add them up",
-            )
-        found[symbol], lines[symbol] = _quantity(text, f"{where}: line {line}: quantity"), line
-    return found
+        at, is_equity = f"{where}: line {line}", name.upper() == EQUITY
+        symbol = EQUITY if is_equity else _symbol(name, known, exchange, f"{at}: symbol")
+        if symbol in lines:
+            advice = "leave one of them out" if is_equity else "add them up"
+            raise _error(f"{at}: symbol", "each symbol once", f"{name!r}, as in line {lines[symbol]}", advice)
+        lines[symbol] = line
+        if is_equity:
+            equity_at = f"{at}: quantity"
+            equity = _amount(text, equity_at)
+        else:
+            found[symbol] = _quantity(text, f"{at}: quantity")
+    return RealHoldings(found, equity, equity_at)
 
 
 def _decoded(content: bytes, where: str) -> str:
@@ -72,6 +94,10 @@ def _fields(text: str, where: str) -> Iterator[tuple[int, str, str]]:
                 raise _error(
                     f"{where}: line 1: {column}", f"one column of that name in {','.join(COLUMNS)}", found, "correct it"
                 )
+        for column in header:
+            if column not in COLUMNS:
+                advice = f"give it in a row {EQUITY},<amount>" if column == EQUITY.lower() else "leave it out"
+                raise _error(f"{where}: line 1", f"no column beside {','.join(COLUMNS)}", f"{column!r:.60}", advice)
         at = [header.index(column) for column in COLUMNS]
         for fields in reader:
             if not any(field.strip() for field in fields):
@@ -111,6 +137,13 @@ def _quantity(text: str, where: str) -> Decimal:
             where, f"at most {DIGITS} digits before the point and {PLACES} after it", f"{text!r:.60}", "correct it"
         )
     return quantity
+
+
+def _amount(text: str, where: str) -> float:
+    amount = float(text) if _NUMBER.fullmatch(text) and text.isascii() else 0.0
+    if not (isfinite(amount) and amount > 0):
+        raise _error(where, "a positive, finite amount of equity such as 84213.50", f"{text!r:.60}", "correct it")
+    return amount
 
 
 def _error(where: str, expected: str, found: str, advice: str) -> ConfigurationError:

@@ -11,7 +11,7 @@ import polars as pl
 
 from sleevegraph.atoms import Atom
 from sleevegraph.audit.bars_days import DIGITS
-from sleevegraph.audit.contract import Atoms, Bars, Selection
+from sleevegraph.audit.contract import Atoms, Bars, Selection, UniverseDrops
 from sleevegraph.audit.document_contract import SignTest
 from sleevegraph.audit.evidence import Evidence, UnreadableError
 from sleevegraph.audit.guarantees.verdict import Failure, Verdict, standing_of, verdict
@@ -20,6 +20,7 @@ from sleevegraph.certification import BLOCKED
 from sleevegraph.findings import Finding
 from sleevegraph.manifest import SleeveProfile
 from sleevegraph.sign_test import directional_sign_test
+from sleevegraph.universe import OTHER_QUOTE
 
 
 def sleeve_of(evidence: Evidence) -> SleeveProfile:
@@ -58,7 +59,10 @@ def _atoms(evidence: Evidence, atoms: Sequence[Atom]) -> Iterator[str]:
     strangers = sorted(chosen.difference(record.eligible))
     if strangers:
         yield f"selection: expected winners among the eligible symbols, found others: {', '.join(strangers)}"
-    passive = set(evidence.manifest.market.benchmark_symbols).intersection(record.eligible)
+    others = [drop.symbol for drop in evidence.only(UniverseDrops).drops if drop.rule == OTHER_QUOTE]
+    if others and not sleeve.quotes:
+        yield f"universe_drops: expected no {OTHER_QUOTE} of a sleeve without quotes, found {', '.join(others)}"
+    passive = set(evidence.manifest.market.benchmark_symbols).intersection(record.eligible + others)
     expected = sorted(chosen | passive)
     if atoms and [atom.symbol for atom in atoms] != expected:
         wrong = sorted(set(expected).symmetric_difference(atom.symbol for atom in atoms))

@@ -13,6 +13,7 @@ LOOK_AHEAD, SIGN_TEST = "look_ahead", "directional_sign_test"
 RULES: Mapping[str, tuple[str, ...]] = {
     "bars_complete": ("completeness",),
     LOOK_AHEAD: ("signal",),
+    SIGN_TEST: ("quotes",),
     "solver_failure_rate": ("engines", "engine_of_record", "max_failure_share", "failure_windows"),
     "weight_sanity": ("engines", "engine_of_record", "cluster_cap", "max_cluster_weight"),
     "child_weights": ("children", "weight_min", "weight_max"),
