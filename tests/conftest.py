@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.storage.defs_state.base import set_defs_state_storage
+from hypothesis import settings
 
 from tests.homes import KEYS, TemporaryHome, copied_home, made_home, remove_homes, small_definitions, small_market
 from tests.ingest_command import BTC, home_of_btc, ingest, named
@@ -19,6 +20,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Previews of the pinned Dagster are used on purpose; pytest forgets what `assets` says about them."""
     config.addinivalue_line("filterwarnings", "ignore::dagster.BetaWarning")
     config.addinivalue_line("filterwarnings", "ignore::dagster.PreviewWarning")
+    # A busy machine is no defect: no example has a deadline.
+    settings.register_profile("project", deadline=None)
+    settings.load_profile("project")
 
 
 @pytest.fixture(autouse=True)

@@ -19,10 +19,10 @@ from tests.homes import TemporaryHome, checks_of, small_market
 
 PROJECT = Path(__file__).resolve().parent.parent
 KEYS = ("2022-02-09", "2022-02-19")
-FILES = 15 + 56 * len(KEYS)
+FILES = 15 + 60 * len(KEYS)
 """Months of bars, and partitions of every grid asset of the whole manifest."""
 
-KILLS = sorted(random.Random(20220209).sample(range(1, 55 * len(KEYS)), 4))  # noqa: S311 - only has to be arbitrary
+KILLS = sorted(random.Random(20220209).sample(range(1, 59 * len(KEYS)), 4))  # noqa: S311 - only has to be arbitrary
 """How many partitions a run may write before it dies."""
 
 
