@@ -6,9 +6,10 @@ The first table has two families of together N sleeves and three metas above the
 once with assets for each family: how many assets and checks, how long the definitions take to load, how long Dagster's GraphQL takes
 for what its graph shows, and how long the page takes to draw its groups in Chromium, where that is installed.
 
-With `--rebalances` a family of `--sleeves` sleeves, and one of a quarter of them, are backfilled in a home of their own: wall
-time, CPU, what the home takes on disk, and from the difference of both the marginal cost of one more sleeve. The market is
-simulated, or `--bars` are a file of daily bars. The native engine solves.
+With `--rebalances` families of together `--sleeves` sleeves, and of a quarter of them, are backfilled in homes of their own:
+wall time, CPU, what the home takes on disk, and from the difference of both the marginal cost of one more sleeve. The
+quarter is backfilled with assets for each sleeve as well. The market is simulated, or `--bars` are a file of daily bars. The
+native engine solves.
 """
 
 import argparse
@@ -134,12 +135,19 @@ def say_backfills(sleeves: int, rebalances: int, bars: Path | None) -> None:
             bars = Path(folder) / "bars.parquet"
             simulated_bars(date(2022, 12, 31), symbols=60).write_parquet(bars)
         days = days_of(bars, rebalances)
-        print(f"\n| sleeves | rebalances | wall s | CPU s | {' | '.join(PARTS)} |\n|" + "---|" * (4 + len(PARTS)))
-        found = {size: backfill(Path(folder), size, bars, days) for size in (sleeves // 4, sleeves)}
-    for size, cost in found.items():
-        parts = " | ".join(f"{cost.home[part] / 2**20:,.0f} MiB" for part in PARTS)
-        print(f"| {size} | {rebalances} | {cost.wall:,.0f} | {cost.cpu:,.0f} | {parts} |")
-    few, many = found.values()
+        heads = " | ".join(PARTS)
+        print(f"\n| sleeves | assets of | rebalances | wall s | CPU s | {heads} |\n|" + "---|" * (5 + len(PARTS)))
+        found = []
+        for size, of, limit in (
+            (sleeves // 4, "each sleeve", OWN),
+            (sleeves // 4, "each family", SHARED),
+            (sleeves, "each family", SHARED),
+        ):
+            cost = backfill(Path(folder) / of.replace(" ", "_"), size, bars, days, limit)
+            parts = " | ".join(f"{cost.home[part] / 2**20:,.0f} MiB" for part in PARTS)
+            print(f"| {size} | {of} | {rebalances} | {cost.wall:,.0f} | {cost.cpu:,.0f} | {parts} |", flush=True)
+            found.append(cost)
+    _, few, many = found
     more = (sleeves - sleeves // 4) * rebalances
     disk = sum(many.home.values()) - sum(few.home.values())
     print(
@@ -151,10 +159,10 @@ def say_backfills(sleeves: int, rebalances: int, bars: Path | None) -> None:
 PARTS = ("dagster_home", "data", "runs")
 
 
-def backfill(folder: Path, sleeves: int, bars: Path, days: Sequence[date]) -> Cost:
+def backfill(folder: Path, sleeves: int, bars: Path, days: Sequence[date], limit: int) -> Cost:
     """One range run in a process of its own."""
     home = folder / f"home_{sleeves}"
-    settings = {"BENCH_PROFILES": str(profiles(folder / f"profiles_{sleeves}", sleeves)), "BENCH_LIMIT": str(SHARED)}
+    settings = {"BENCH_PROFILES": str(profiles(folder / f"profiles_{sleeves}", sleeves)), "BENCH_LIMIT": str(limit)}
     with environment(**settings):
         began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         command = [sys.executable, "-m", "bench.families", "--child", str(home), str(bars), *map(str, days)]
