@@ -53,7 +53,7 @@ def _asset(path: AssetPath, members: Sequence[Stage], places: Places) -> dg.Asse
         partitions_def=GRID,
         backfill_policy=dg.BackfillPolicy.single_run(),
         deps=_deps(members, places),
-        description=f"{first.description} Of each of {len(members)} sleeves." if batch else first.description,
+        description=_description(members) if batch else first.description,
         code_version=version_of({stage.name: stage.version for stage in members}) if batch else first.version,
         kinds={"polars", "parquet"},
         owners=sorted({f"team:{stage.owner}" for stage in members}),
@@ -74,6 +74,13 @@ def _asset(path: AssetPath, members: Sequence[Stage], places: Places) -> dg.Asse
         return dg.MaterializeResult()
 
     return asset
+
+
+def _description(members: Sequence[Stage]) -> str:
+    """What is made of each member: said of all, or of the first where they differ, as in direction."""
+    texts = {stage.description for stage in members}
+    as_in = "" if len(texts) == 1 else f" (as of {members[0].path[0]})"
+    return f"Of each of {len(members)} sleeves: {members[0].description}{as_in}"
 
 
 def _made(

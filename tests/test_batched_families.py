@@ -89,6 +89,14 @@ def test_an_asset_of_a_member_is_selected_as_that_of_its_family(
         _selected(batched, [f"{LONG}/losers"], sound)
 
 
+def test_a_batch_says_whose_description_it_shows_where_members_differ(batched: dg.Definitions) -> None:
+    graph = batched.resolve_asset_graph()
+    said = {stage: graph.get(dg.AssetKey([FAMILY, stage])).description or "" for stage in ("candidates", "winners")}
+    assert said["candidates"].endswith(f"(as of {LONG})")  # the other member's points SHORT
+    assert said["winners"].startswith("Of each of 2 sleeves: ")
+    assert "as of" not in said["winners"]
+
+
 def test_a_batch_stores_the_bits_that_assets_of_their_own_store(home: TemporaryHome, fresh: TemporaryHome) -> None:
     result = fresh.run(*KEYS)
     assert result.success, cause(result)

@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.partitions.snap import PartitionsSnap
+from dagster._core.definitions.partitions.snap import PartitionsSnap, TimeWindowPartitionsSnap
 from dagster._core.test_utils import freeze_time
 from dagster_shared.serdes import deserialize_value, serialize_value
 from hypothesis import given
@@ -51,6 +51,25 @@ def test_the_grid_survives_its_serialisation() -> None:
         assert list(restored.get_partition_keys()) == list(GRID.get_partition_keys())
         windows = [GRID.time_window_for_partition_key(key) for key in ("2020-01-01", "2024-02-29")]
         assert [restored.time_window_for_partition_key(key) for key in ("2020-01-01", "2024-02-29")] == windows
+
+
+def test_the_grid_travels_without_its_exclusions_whoever_sends_it() -> None:
+    """Dagster sends it with every asset and every check; 255 kB each were more than a hundred sleeves could have."""
+    restored = PartitionsSnap.from_def(GRID).get_partitions_definition()
+    assert type(restored) is dg.TimeWindowPartitionsDefinition  # the only class that is stored with a run
+    copies = [GRID, restored, deserialize_value(serialize_value(restored), dg.TimeWindowPartitionsDefinition)]
+    sent = {serialize_value(PartitionsSnap.from_def(grid)) for grid in copies}
+    assert len(sent) == 1
+    assert len(sent.pop()) < 500
+
+
+def test_other_partitions_travel_as_ever() -> None:
+    shifted = GRID.exclusions[1:] if GRID.exclusions else []
+    other = dg.DailyPartitionsDefinition("2020-01-01", end_date="2029-01-01", exclusions=shifted)
+    for definition in (other, dg.DailyPartitionsDefinition("2020-01-01"), dg.MonthlyPartitionsDefinition("2020-01-01")):
+        snapshot = PartitionsSnap.from_def(definition)
+        assert type(snapshot) is TimeWindowPartitionsSnap
+        assert snapshot.exclusions == definition.exclusions
 
 
 def test_the_horizon_is_a_year_away() -> None:
