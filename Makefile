@@ -62,6 +62,7 @@ bench: install-dev
 lock:
 	$(LOCK) --extra build -o requirements/runtime.lock
 	$(LOCK) --extra build --extra dev -c requirements/runtime.lock -o requirements/dev.lock
+	$(LOCK) --extra build --extra cluster -c requirements/dev.lock -o requirements/cluster.lock
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
