@@ -82,7 +82,7 @@ class Dev:
 @contextmanager
 def dagster_dev(home: Path, log: Path, module: str = "tests.small") -> Iterator[Dev]:
     """Serve a home that nobody has open; every process that it started is gone at the end."""
-    port = _free_port()
+    port = free_port()
     with log.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port), "-m", module],
@@ -120,7 +120,7 @@ def variables(home: Path) -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
