@@ -3,12 +3,12 @@
 The stock class commits each of the thousands of events of a range run two or three times. Here what a step says of its
 partitions waits in memory until the step says something else, somebody reads, or a second has passed; then it is written
 in one transaction per file. What is stored is what the stock class stores (tests/test_event_log.py), with one exception:
-a planned check does not carry the whole grid along (255 kB), which nothing reads once its rows are made.
+what resources/slim_plans.py leaves out.
 
 A process that dies takes along at most what waited: the events of one step, never a file of the lake nor a receipt.
 
 Private to Dagster: `_event_to_row`, `_event_insert_timestamp`, `_store_asset_event`, `_store_asset_event_tags`,
-`_store_asset_check_evaluation_planned`, the tables of the schema, and what resources/pooled_sqlite.py names.
+the tables of the schema, and what resources/pooled_sqlite.py names.
 """
 
 import os
@@ -19,17 +19,18 @@ from pathlib import Path
 from typing import Any
 
 from dagster import DagsterEventType, Field, Noneable
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
-from dagster._record import replace
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection
 from sqlalchemy.dialects.sqlite import insert
 
 import resources.grid  # noqa: F401 - Dagster's processes load this module, and need the grid's class to read partitions
+from resources.alive import ProvesLife
 from resources.pooled_sqlite import INDEX, PooledSqlite
+from resources.postgres import POSTGRES_VARIABLE
+from resources.slim_plans import SlimPlans
 from sleevegraph.errors import ConfigurationError
 
 LARGEST_BATCH = 500
@@ -41,7 +42,7 @@ Row = dict[str, Any]
 _ASSET_EVENTS = {DagsterEventType.ASSET_MATERIALIZATION_PLANNED, DagsterEventType.ASSET_MATERIALIZATION}
 
 
-class PooledSqliteEventLog(PooledSqlite):
+class PooledSqliteEventLog(ProvesLife, SlimPlans, PooledSqlite):
     """Writes the events of a step together."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
@@ -59,7 +60,13 @@ class PooledSqliteEventLog(PooledSqlite):
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> "PooledSqliteEventLog":
-        """Build from dagster.yaml."""
+        """Build from the dagster.yaml of a home that was made before `storage` had a class of its own."""
+        if os.environ.get(POSTGRES_VARIABLE, "").strip():
+            raise ConfigurationError(
+                f"{POSTGRES_VARIABLE}: expected `storage` in dagster.yaml to name resources.dagster_storage, found "
+                "`event_log_storage`, which is SQLite; put `storage` of the project's dagster_home/dagster.yaml in its place, or "
+                "unset the variable"
+            )
         base_dir, home = config_value.get("base_dir"), os.environ.get("DAGSTER_HOME")
         if not base_dir and not home:
             raise ConfigurationError(
@@ -127,31 +134,6 @@ class PooledSqliteEventLog(PooledSqlite):
             "materialization_event_storage_id": target.storage_id if target else None,
         }
 
-    def _event_to_row(self, event: EventLogEntry) -> Row:
-        return super()._event_to_row(_without_grid(event))
-
-    def _store_asset_check_evaluation_planned(self, event: EventLogEntry, event_id: int | None) -> None:
-        """Plan a check for every partition of a range without the whole grid beside each of them.
-
-        The stock method stores the partition definition (255 kB) per check and partition: 0.4 GB for 74 rebalances.
-        """
-        planned = event.get_dagster_event().event_specific_data
-        if not isinstance(planned, AssetCheckEvaluationPlanned) or not planned.partitions_subset:
-            super()._store_asset_check_evaluation_planned(event, event_id)
-            return
-        row = {
-            "asset_key": planned.asset_key.to_string(),
-            "check_name": planned.check_name,
-            "run_id": event.run_id,
-            "execution_status": AssetCheckExecutionRecordStatus.PLANNED.value,
-            "evaluation_event": self._event_to_row(event)["event"],
-            "evaluation_event_timestamp": self._event_insert_timestamp(event),
-            "evaluation_event_storage_id": event_id,
-        }
-        keys = planned.partitions_subset.get_partition_keys()
-        with self.index_connection() as connection:
-            connection.execute(AssetCheckExecutionsTable.insert(), [{**row, "partition": key} for key in keys])
-
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
         with self._db_lock:
@@ -190,11 +172,3 @@ def _may_wait(event: EventLogEntry) -> bool:
     if event.dagster_event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
         return event.dagster_event.asset_check_evaluation_data.partition is not None
     return _is_asset_event(event) and event.dagster_event.partition is not None
-
-
-def _without_grid(event: EventLogEntry) -> EventLogEntry:
-    planned = event.dagster_event.event_specific_data if event.dagster_event else None
-    if not isinstance(planned, AssetCheckEvaluationPlanned) or planned.partitions_subset is None:
-        return event
-    slim = event.get_dagster_event()._replace(event_specific_data=replace(planned, partitions_subset=None))
-    return event._replace(dagster_event=slim)

@@ -3,7 +3,8 @@
 Dagster sends the partitions of every asset and every check along with them, and a daily grid minus the days that are no
 rebalance is 255 kB: 400 assets and checks are beyond what its processes accept of one another (100 MB), and the page
 takes seconds long before. Here the grid travels as its first and last day, and who receives it makes the exclusions anew. Every
-process of Dagster that opens a home imports this, since `dagster.yaml` names resources/event_log.py.
+process of Dagster that opens a home imports this, since `dagster.yaml` names resources/dagster_storage.py (in homes from
+before: resources/event_log.py).
 
 Private to Dagster: `TimeWindowPartitionsSnap.from_def`, which has no other door, and its fields.
 """

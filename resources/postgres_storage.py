@@ -1,0 +1,100 @@
+"""Dagster's PostgreSQL storages with a connection kept open, and with errors that name the setting.
+
+The stock classes connect and log in for each statement. Here a connection is kept and tried before it is used, so that one
+which the server has cut is replaced. Where the server does not answer, the stock retries go on for some seconds.
+
+Private to Dagster: `_engine`, `_connect` and `connect` of the three storages.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
+from dagster_postgres.utils import DagsterPostgresException, create_pg_connection, set_pg_statement_timeout
+from sqlalchemy import URL, Connection, Engine, create_engine
+from sqlalchemy.event import listen
+from sqlalchemy.exc import DBAPIError
+
+from resources.alive import ProvesLife
+from resources.postgres import POSTGRES_VARIABLE, place_of, postgres_trouble
+from resources.slim_plans import SlimPlans
+from sleevegraph.errors import ConfigurationError
+
+SPARE = 20
+"""Connections that may be open beside the one that is kept: daemon and page ask from many threads at once."""
+
+
+class _Kept:
+    """A storage whose statements go through an engine that keeps a connection; mixed in before the stock class."""
+
+    def __init__(self, url: URL, engine: Engine) -> None:
+        """Make the tables where there are none."""
+        self._url = url
+        super().__init__(url.render_as_string(hide_password=False))
+        self._engine = engine
+
+    def optimize_for_webserver(self, statement_timeout: int, pool_recycle: int, max_overflow: int) -> None:
+        """Limit statements of the page; the stock method would no longer try connections before they are used."""
+        self._engine = _engine(self._url, pool_recycle=pool_recycle, max_overflow=max_overflow)
+        listen(self._engine, "connect", lambda made, _: set_pg_statement_timeout(made, statement_timeout))
+
+    @contextmanager
+    def _connect(self) -> Iterator[Connection]:
+        with _answering(self._url), create_pg_connection(self._engine) as connection:
+            yield connection
+
+    def connect(self, run_id: str | None = None) -> Any:  # noqa: ARG002 - the stock storage of schedules has it
+        """Connect, as runs and schedules call it."""
+        return self._connect()
+
+    def dispose(self) -> None:
+        """Close what is open."""
+        super().dispose()
+        self._engine.dispose()
+
+
+class PostgresEvents(_Kept, ProvesLife, SlimPlans, PostgresEventLogStorage):
+    """Events of runs, assets and verdicts of checks."""
+
+
+class PostgresRuns(_Kept, PostgresRunStorage):
+    """Runs, their tags and snapshots, the queue of backfills and the daemon's marks."""
+
+
+class PostgresSchedules(_Kept, PostgresScheduleStorage):
+    """Schedules, sensors and their ticks."""
+
+
+def postgres_parts(url: URL) -> tuple[PostgresRunStorage, PostgresEventLogStorage, PostgresScheduleStorage]:
+    """Storages of runs, events and schedules in one database, which share their connections.
+
+    Raises ConfigurationError where the database cannot be used.
+    """
+    engine = _engine(url, max_overflow=SPARE)
+    try:
+        return PostgresRuns(url, engine), PostgresEvents(url, engine), PostgresSchedules(url, engine)
+    except (DagsterPostgresException, DBAPIError) as error:
+        engine.dispose()
+        raise ConfigurationError(
+            next(map(str, postgres_trouble()), f"{POSTGRES_VARIABLE}: {place_of(url)} failed: {error}")
+        ) from error
+
+
+def _engine(url: URL, **limits: int) -> Engine:
+    return create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, pool_size=1, **limits)
+
+
+@contextmanager
+def _answering(url: URL) -> Iterator[None]:
+    try:
+        yield
+    except DagsterPostgresException as error:
+        raise ConfigurationError(
+            f"{POSTGRES_VARIABLE}: expected {place_of(url)} to answer, found no connection for some seconds "
+            f"({_cause(error)}); see to the server and start this again: what is in the lake stays"
+        ) from error
+
+
+def _cause(error: DagsterPostgresException) -> str:
+    return " ".join(str(getattr(error.__cause__, "orig", "") or error).split())
