@@ -2,23 +2,31 @@
 
 import dagster as dg
 
-BARS = dg.AssetSelection.assets("exchange_info", "daily_bars", "warehouse")
-HISTORY = dg.AssetSelection.groups("exchange")
+from assets.lanes import BARS, GRID, HISTORY, TAG
+
+BARS_ASSETS = dg.AssetSelection.assets("exchange_info", "daily_bars", "warehouse")
+HISTORY_ASSETS = dg.AssetSelection.groups("exchange")
+
+PRIORITY = "dagster/priority"
+"""Of a queued run; the page's runs and backfills have 0."""
 
 ingest = dg.define_asset_job(
     "ingest",
-    selection=BARS,
+    selection=BARS_ASSETS,
+    tags={TAG: BARS, PRIORITY: "10"},
     description="Fetch bars from the home's market source and refresh the views over the lake.",
 )
 
 history = dg.define_asset_job(
     "history",
-    selection=HISTORY,
+    selection=HISTORY_ASSETS,
+    tags={TAG: HISTORY},
     description="Finer bars and futures' data of Binance, by month.",
 )
 
 rebalance = dg.define_asset_job(
     "rebalance",
-    selection=dg.AssetSelection.all() - BARS - HISTORY,
+    selection=dg.AssetSelection.all() - BARS_ASSETS - HISTORY_ASSETS,
+    tags={TAG: GRID},
     description="From universe to flattened weights with every check, for one rebalance date or a range.",
 )

@@ -1,11 +1,21 @@
 """The alternative to the sensor: by the clock alone, whatever the bars."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import dagster as dg
 
+from assets.certification_board import BOARD
 from jobs.rebalance import rebalance
-from sleevegraph.calendar import on_grid
+from resources.store import Store
+from sleevegraph.calendar import START, STEP_DAYS, grid_dates
+
+UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 @dg.schedule(
@@ -13,12 +23,27 @@ from sleevegraph.calendar import on_grid
     job=rebalance,
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="Ticks daily at 01:00 UTC and runs on the day after a rebalance date. Use it or the sensor, not both.",
+    description="Ticks daily at 01:00 UTC and runs every rebalance date that is over and not done. Use it or the sensor, not both.",
 )
-def rebalance_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """Request the rebalance of yesterday, if yesterday was a rebalance date."""
-    # Dagster's own schedule for a partitioned job would ask for the last rebalance on each of the ten days after it.
+def rebalance_schedule(context: dg.ScheduleEvaluationContext, store: Store) -> list[dg.RunRequest] | dg.SkipReason:
+    """Request the rebalances after the last one stored, up to yesterday, in order; of a home without one, the newest.
+
+    Not only yesterday's: after a clock was set forward, or days without power, Dagster makes up for the last few ticks alone. It
+    makes up for them at once, so a date that is under way is not requested again; one that failed is, a day later.
+    """
+    # UTC has no daylight saving, so every day has exactly one 01:00.
     yesterday = (context.scheduled_execution_time - timedelta(days=1)).date()
-    if not on_grid(yesterday):
-        return dg.SkipReason(f"{yesterday} is no rebalance date")
-    return dg.RunRequest(run_key=str(yesterday), partition_key=str(yesterday))
+    stored = store.lake.partitions(BOARD)
+    over = grid_dates(date.fromisoformat(stored[-1]) + timedelta(days=STEP_DAYS) if stored else START, yesterday)
+    due = [str(day) for day in (over if stored else over[-1:])]
+    waiting = [day for day in due if not _under_way(context.instance, day)]
+    if not waiting:
+        return dg.SkipReason(
+            f"{', '.join(due)} under way" if due else f"no rebalance date up to {yesterday} is left to do"
+        )
+    return [dg.RunRequest(run_key=day, partition_key=day) for day in waiting]
+
+
+def _under_way(instance: dg.DagsterInstance, day: str) -> bool:
+    wanted = dg.RunsFilter(job_name=rebalance.name, statuses=UNDER_WAY, tags={"dagster/partition": day})
+    return instance.get_runs_count(wanted) > 0

@@ -1,106 +1,124 @@
-"""A rebalance date is due and its bars are complete: launch exactly one run for it."""
+"""A rebalance date is due and its bars are complete: launch exactly one run for it.
 
-from collections.abc import Sequence
-from datetime import date, timedelta
+Dates go in order, since each continues the records of the one before. Where one failed for good, the later ones wait for it:
+run without it they could only fail. Exactly once: a date is due while the lake lacks it or its verdicts, and no run of the grid is in
+progress; the run key numbers its runs on record, so a tick that is repeated asks for the run that is there.
+"""
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
 
 import dagster as dg
 
-from assets.gates import flat_gates
-from jobs.rebalance import rebalance
-from resources.evidence import evidence_before, fetched
+from jobs.rebalance import PRIORITY, rebalance
 from resources.grid import GRID
+from resources.lake import BARS
 from resources.store import Store
-from sleevegraph.calendar import STEP_DAYS
-from sleevegraph.completeness import bars_complete
-from sleevegraph.errors import SleevegraphError
-from sleevegraph.manifest import Manifest, MetaProfile
-from sleevegraph.readiness.corroboration import corroborate
-
-MAX_ATTEMPTS = 3
-NO_META = "no meta can run, so no book is due; sleevegraph profiles validate says what is wrong, or launch runs by hand"
-ENDED_BADLY = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-IN_PROGRESS = (
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
+from sensors.ready_bars import deadline, not_ready
+from sensors.stored_runs import (
+    NO_RETRY,
+    PARTITION,
+    RECENT,
+    Tries,
+    alert_once,
+    ended_at,
+    ended_badly,
+    ingest_in_progress,
+    latest_of,
+    now_of_clock,
+    rebalance_in_progress,
+    tries,
 )
+from sensors.unfinished import next_due
+from sleevegraph.alerts import Fact, Kind
+from sleevegraph.backoff import minutes
+from sleevegraph.calendar import STEP_DAYS
+from sleevegraph.manifest import Manifest
+
+NAME = "rebalance_sensor"
+DELAYS = minutes(1, 5, 15)
+"""Before each of the tries after the first."""
+NO_META = "no meta can run, so no book is due; sleevegraph profiles validate says what is wrong, or launch runs by hand"
+
+Asked = dg.RunRequest | dg.SkipReason
 
 
 def rebalance_sensor(manifest: Manifest) -> dg.SensorDefinition:
     """Build the sensor of a manifest."""
+    find = next_due(manifest)
 
     @dg.sensor(
-        name="rebalance_sensor",
+        name=NAME,
         job=rebalance,
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.STOPPED,
         description="One run per rebalance date, as soon as the bars up to the day before are complete.",
     )
-    def sensor(context: dg.SensorEvaluationContext, store: Store) -> dg.RunRequest | dg.SkipReason:
-        newest = GRID.get_last_partition_key()
+    def sensor(context: dg.SensorEvaluationContext, store: Store) -> Asked:
+        newest, now = GRID.get_last_partition_key(), now_of_clock()
         if newest is None or not manifest.metas:
             return dg.SkipReason("no rebalance date has passed yet" if newest is None else NO_META)
-        due = next_due(store, manifest, newest)
+        busy = rebalance_in_progress(context.instance)
+        if busy:
+            return dg.SkipReason(f"{busy} is in progress; one rebalance goes at a time")
+        due, why = find(store, newest, (latest_of(context.instance), now.hour, now.date()))
         if due is None:
             return dg.SkipReason(f"{newest} is done; the next rebalance is {_after(newest)}")
-        waiting = not_ready(store, date.fromisoformat(due), manifest)
+        again = f" ({why})" if why else ""
+        done = tries(context.instance, rebalance.name, {PARTITION: due}, _in_vain(now))
+        if done.in_vain > len(DELAYS):
+            return _given_up(context, store, due, done, why)
+        waiting = done.not_yet(now, DELAYS)
+        if not waiting:
+            waiting = _bars_to_wait_for(context, store, date.fromisoformat(due), manifest, now)
         if waiting:
-            return dg.SkipReason(f"{due} waits: {waiting}")
-        if runs_of(context.instance, due, IN_PROGRESS):
-            return dg.SkipReason(f"{due} waits: a run of it is in progress")
-        attempt = 1 + runs_of(context.instance, due, ENDED_BADLY)
-        if attempt > MAX_ATTEMPTS:
-            return dg.SkipReason(f"{due} failed {MAX_ATTEMPTS} times; look at its runs, then launch it by hand")
-        # A run key counts for ever, so a failed attempt needs another one.
-        return dg.RunRequest(run_key=f"rebalance:{due}:{attempt}", partition_key=due)
+            return dg.SkipReason(f"{due}{again} waits: {waiting}")
+        # A run key counts for ever, so another try needs another one.
+        tags = {**NO_RETRY, PRIORITY: "5"}
+        return dg.RunRequest(run_key=f"rebalance:{due}:{done.runs + 1}", partition_key=due, tags=tags)
 
     return sensor
 
 
-def next_due(store: Store, manifest: Manifest, newest: str) -> str | None:
-    """Return the rebalance after the last one done, so that no window is left out; None when all are done.
+def _in_vain(now: datetime) -> Callable[[dg.RunRecord], bool]:
+    return lambda record: ended_badly(record) or abs(now - ended_at(record)) < RECENT
 
-    Done means that the flattened weights of every meta were judged.
+
+def _bars_to_wait_for(
+    context: dg.SensorEvaluationContext, store: Store, due: date, manifest: Manifest, now: datetime
+) -> str:
+    """Why the bars are waited for; empty once they are complete, or will be waited for no longer.
+
+    Bars that are not there at all are waited for without an end: nothing can be judged, and no later date can overtake. Bars
+    that stay incomplete are not: a defect that no fetch mends would stop the desk for good.
     """
-    stored = store.lake.partitions((manifest.metas[-1].name, "flattened_weights"))
-    done = [key for key in stored if all(_judged(store, meta, key) for meta in manifest.metas)]
-    due = str(_after(done[-1])) if done else newest
-    return due if due <= newest else None
+    missing = not_ready(store, due, manifest)
+    if not missing:
+        return ""
+    if ingest_in_progress(context.instance):
+        return f"{missing}; an ingest is in progress"
+    until = deadline(context.instance, store, due, manifest, now)
+    if until is None:
+        return missing
+    if now < until:
+        return f"{missing}; without better bars it runs on {until:%Y-%m-%d at %H:%M} UTC, and holds what was certified last"
+    reason = (
+        f"{due}: expected complete bars by {until:%Y-%m-%d %H:%M} UTC, found {missing}; it runs all the same, its gate blocks it, and "
+        "what was certified last stays in force; once the bars are mended, launch it again by hand"
+    )
+    alert_once(context, store, Fact(Kind.BARS_LATE, NAME, reason, now, asset="/".join(BARS), partition=str(due)))
+    return ""
 
 
-def _judged(store: Store, meta: MetaProfile, key: str) -> bool:
-    return all(store.receipts.read(gate.path, gate.check, key) for gate in flat_gates(meta))
-
-
-def not_ready(store: Store, due: date, manifest: Manifest) -> str:
-    """Why the bars before `due` cannot be decided on yet; empty when they can.
-
-    A defect that nobody can correct is for a person: launched by hand, the run is blocked by its gate, the last certified
-    weights stay in force, and the next rebalance gets its turn.
-    """
-    lake, rules = store.lake, manifest.market.completeness
-    newest = lake.newest_bar()
-    if newest is None or newest < due - timedelta(days=1):
-        return f"the newest bar is {newest or 'absent'}, expected {due - timedelta(days=1)}"
-    try:
-        bars = lake.bars_before(due)
-        findings, _ = bars_complete(bars, due, rules)
-        if fetched(store) and not any(f.level == "ERROR" for f in findings):
-            # Last, since it takes a second: what else is known of the bars.
-            beside = corroborate(bars, due, rules.max_defect_share, evidence_before(store, due))
-            findings, _ = bars_complete(bars, due, rules, beside)
-    except SleevegraphError as error:
-        return str(error)
-    errors = [f"{f.code}: {f.message}" for f in findings if f.level == "ERROR"]
-    return "; ".join(errors[:3])
-
-
-def runs_of(instance: dg.DagsterInstance, due: str, statuses: Sequence[dg.DagsterRunStatus]) -> int:
-    """How many runs of the rebalance at `due` have one of the statuses."""
-    wanted = dg.RunsFilter(job_name=rebalance.name, statuses=statuses, tags={"dagster/partition": due})
-    return instance.get_runs_count(wanted)
+def _given_up(context: dg.SensorEvaluationContext, store: Store, due: str, done: Tries, why: str) -> dg.SkipReason:
+    reason = (
+        f"{due} failed {done.in_vain} times{f' and still {why}' if why else ''}; look at run {done.run_id}, correct the cause, then "
+        f"launch it by hand (sleevegraph backfill --from {due} --to {due}). Later rebalances wait for it, since they "
+        "continue its records"
+    )
+    fact = Fact(Kind.REBALANCE_GAVE_UP, NAME, reason, now_of_clock(), partition=due, run_id=done.run_id)
+    alert_once(context, store, fact)
+    return dg.SkipReason(reason)
 
 
 def _after(key: str) -> date:

@@ -74,6 +74,14 @@ class CompletenessRules(Rules):
     contradicts: one symbol never blocks, a source gone wrong does."""
 
 
+class AutomationRules(Rules):
+    """When the daemon goes on by itself; no part of what is decided."""
+
+    bars_deadline_hours: float = Field(48.0, ge=0)
+    """After a rebalance date is over, and bars up to P-1 are there, how long to wait for those that are missing or broken.
+    Then the rebalance runs all the same: its gate judges, blocks it, and what was certified last stays in force."""
+
+
 class Rename(Rules):
     """One coin's change of name: `old` until the day before `since`, the first day of bars as `new`."""
 
@@ -298,6 +306,7 @@ class MarketProfile(Rules):
     universe: UniverseRules = Field(default_factory=UniverseRules)
     completeness: CompletenessRules = Field(default_factory=CompletenessRules)
     symbols: SymbolRules = Field(default_factory=SymbolRules)
+    automation: AutomationRules = Field(default_factory=AutomationRules)
 
 
 class Family(Rules):

@@ -1,4 +1,4 @@
-"""The readiness sensor under the real daemon, on a home with bars up to yesterday."""
+"""A home that runs itself under the real daemon, with bars up to yesterday."""
 
 import os
 import signal
@@ -12,9 +12,11 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.freshness import FreshnessState
 
 from resources.grid import GRID
 from sleevegraph.simulated_market import simulated_bars
+from tests.command_homes import sleevegraph
 from tests.homes import TemporaryHome, small_market
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -32,7 +34,7 @@ def daemon(root: Path, variables: Mapping[str, str]) -> Iterator[Path]:
     log = root / "daemon.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            [SCRIPTS / "dagster-daemon", "run", "-m", "definitions"],
+            [SCRIPTS / "dagster-daemon", "run", "-w", "workspace.yaml"],
             cwd=PROJECT,
             env=variables,
             stdout=output,
@@ -60,6 +62,17 @@ def wait_for_a_run(home: TemporaryHome, log: Path) -> dg.DagsterRun:
     pytest.fail(f"no run of the rebalance job ended within {PATIENCE_SECONDS} s: {log.read_text()[-3000:]}")
 
 
+def wait_for_freshness(home: TemporaryHome, path: list[str]) -> FreshnessState:
+    """What the page shows of an asset as soon as the daemon knows of its materialisation."""
+    key, until = dg.AssetKey(path), time.monotonic() + PATIENCE_SECONDS
+    state = FreshnessState.UNKNOWN
+    while state is FreshnessState.UNKNOWN and time.monotonic() < until:
+        records = home.instance.get_freshness_state_records([key])
+        state = records[key].freshness_state if key in records else state
+        time.sleep(0.5)
+    return state
+
+
 @pytest.mark.slow
 def test_the_daemon_runs_the_newest_rebalance_exactly_once(new_home: Callable[[], TemporaryHome]) -> None:
     home = new_home()
@@ -71,17 +84,22 @@ def test_the_daemon_runs_the_newest_rebalance_exactly_once(new_home: Callable[[]
         "PYTHONPATH": str(PROJECT),
         "DAGSTER_HOME": str(home.store.folders.dagster),
         "SLEEVEGRAPH_HOME": str(home.root),
+        "FRESHNESS_DAEMON_INTERVAL_SECONDS": "5",
     }
-    start = [SCRIPTS / "dagster", "sensor", "start", "rebalance_sensor", "-m", "definitions"]
-    subprocess.run(start, cwd=PROJECT, env=variables, check=True, capture_output=True)
+    assert sleevegraph("automate", "on", "--home", home.root).exit_code == 0
     with daemon(home.root, variables) as log:
         run = wait_for_a_run(home, log)
+        late = wait_for_freshness(home, ["certification_board"])
+        said = sleevegraph("automate", "status", "--home", home.root).stdout
     if GRID.get_last_partition_key() != due:
         pytest.skip("midnight passed, and with it a rebalance date")
     assert run.status is dg.DagsterRunStatus.SUCCESS
     assert run.tags["dagster/partition"] == due
     assert run.tags["dagster/run_key"] == f"rebalance:{due}:1"
     assert run.tags["dagster/sensor_name"] == "rebalance_sensor"
+    assert late is FreshnessState.PASS
+    assert "daemon                   alive" in said
+    assert "no tick yet" not in said
     assert len(home.instance.get_runs(dg.RunsFilter(job_name="rebalance"))) == 1
     for meta in ("meta_benchmark", "meta_crypto_only", "meta_fractal", "meta_ma_benchmark"):
         book = (meta, "flattened_weights")

@@ -6,12 +6,16 @@ import polars as pl
 import pytest
 from dagster._core.test_utils import freeze_time
 
-from sensors.rebalance import MAX_ATTEMPTS
+from assets.certification_board import BOARD
+from sensors.rebalance import DELAYS
 from sleevegraph.simulated_market import simulated_bars
 from tests.homes import KEYS, META, NESTED, SHORT, TemporaryHome, environment
+from tests.ticks import moment, on_record, tick
 
 DUE, AFTER = "2022-03-21", "2022-03-31"
 """The two rebalances after those that the home has."""
+NAME = "rebalance_sensor"
+FAILURE = dg.DagsterRunStatus.FAILURE
 
 
 def market_until(day: str) -> pl.DataFrame:
@@ -19,139 +23,268 @@ def market_until(day: str) -> pl.DataFrame:
     return simulated_bars(date.fromisoformat(day), symbols=24)
 
 
-def tick(home: TemporaryHome, today: str) -> tuple[list[tuple[str | None, str | None]], str]:
-    """What the sensor asks for at noon, as run and partition keys, and what it says when it asks for nothing."""
-    sensor = home.defs.resolve_sensor_def("rebalance_sensor")
-    with freeze_time(datetime.fromisoformat(f"{today}T12:00:00+00:00")):
-        context = dg.build_sensor_context(
-            instance=home.instance, definitions=home.defs, resources={"store": home.store}
-        )
-        evaluated = sensor.evaluate_tick(context)
-    assert evaluated.run_requests is not None
-    return [(r.run_key, r.partition_key) for r in evaluated.run_requests], evaluated.skip_message or ""
+def asked(home: TemporaryHome, at: str) -> list[tuple[str | None, str | None]]:
+    """Run and partition keys that the sensor asks for."""
+    return [(request.run_key, request.partition_key) for request in tick(home, NAME, at)[0]]
 
 
-def ended_run(home: TemporaryHome, key: str, status: dg.DagsterRunStatus = dg.DagsterRunStatus.FAILURE) -> None:
-    home.instance.add_run(dg.DagsterRun(job_name="rebalance", status=status, tags={"dagster/partition": key}))
+def said(home: TemporaryHome, at: str) -> str:
+    """What it says when it asks for nothing."""
+    requests, text, _ = tick(home, NAME, at)
+    assert not requests
+    return text
+
+
+def facts(home: TemporaryHome) -> list[tuple[str, str, int]]:
+    """Kind, partition and count of every fact for alerts."""
+    with home.store.alerts.writing() as connection:
+        rows = connection.execute("SELECT kind, partition, count FROM facts ORDER BY id").fetchall()
+    return [tuple(row) for row in rows]
+
+
+def failed(home: TemporaryHome, ended: str, key: str = DUE, status: dg.DagsterRunStatus = FAILURE) -> str:
+    return on_record(home, status, ended, partition=key)
 
 
 def test_without_bars_it_waits_and_says_so(new_home: Callable[[], TemporaryHome]) -> None:
-    assert tick(new_home(), "2022-03-23") == ([], f"{DUE} waits: the newest bar is absent, expected 2022-03-20")
+    assert said(new_home(), "2022-03-23") == f"{DUE} waits: the newest bar is absent, expected 2022-03-20"
 
 
-def test_with_stale_bars_it_waits_for_the_day_before(home: TemporaryHome) -> None:
-    assert tick(home, "2022-03-23") == ([], f"{DUE} waits: the newest bar is 2022-03-16, expected 2022-03-20")
+def test_late_bars_are_waited_for_without_an_end(home: TemporaryHome) -> None:
+    for day in ("2022-03-23", "2022-03-29"):
+        assert said(home, day) == f"{DUE} waits: the newest bar is 2022-03-16, expected 2022-03-20"
 
 
 def test_a_due_date_with_complete_bars_is_requested_once(home: TemporaryHome) -> None:
     home.ingest(market_until("2022-03-20"))
-    asked, said = tick(home, "2022-03-23")
-    assert asked == [(f"rebalance:{DUE}:1", DUE)]
-    assert said == ""
-    assert tick(home, "2022-03-24")[0] == asked, "the same key again, which the daemon drops"
+    (request,), *_ = tick(home, NAME, "2022-03-23")
+    assert (request.run_key, request.partition_key) == (f"rebalance:{DUE}:1", DUE)
+    assert asked(home, "2022-03-24") == [(request.run_key, DUE)], "the same key again, which the daemon drops"
+
+
+def test_its_runs_are_left_alone_by_dagsters_retries_and_go_before_a_backfill(home: TemporaryHome) -> None:
+    home.ingest(market_until("2022-03-20"))
+    (request,), *_ = tick(home, NAME, "2022-03-23")
+    assert request.tags["dagster/max_retries"] == "0"
+    assert int(request.tags["dagster/priority"]) > 0
 
 
 def test_a_rebalance_that_is_done_is_not_asked_for(home: TemporaryHome) -> None:
-    asked, said = tick(home, "2022-03-13")
-    assert asked == []
-    assert said == f"{KEYS[-1]} is done; the next rebalance is {DUE}"
-
-
-@pytest.mark.parametrize("meta", [META, NESTED])
-@pytest.mark.parametrize("check", ["conservation", "concentration"])
-def test_a_rebalance_is_done_when_the_book_of_every_meta_was_judged(home: TemporaryHome, meta: str, check: str) -> None:
-    home.store.receipts.path((meta, "flattened_weights"), check, KEYS[-1]).unlink()
-    assert tick(home, "2022-03-13")[0] == [(f"rebalance:{KEYS[-1]}:1", KEYS[-1])]
+    assert said(home, "2022-03-13") == f"{KEYS[-1]} is done; the next rebalance is {DUE}"
 
 
 def test_a_date_is_due_when_its_own_day_is_over(home: TemporaryHome) -> None:
     home.ingest(market_until("2022-03-21"))
-    assert tick(home, "2022-03-21")[0] == []
-    assert tick(home, "2022-03-22")[0] == [(f"rebalance:{DUE}:1", DUE)]
+    assert asked(home, "2022-03-21") == []
+    assert asked(home, "2022-03-22") == [(f"rebalance:{DUE}:1", DUE)]
 
 
 @pytest.mark.parametrize(
-    ("lost", "said"),
+    ("path", "check"),
+    [
+        ((META, "flattened_weights"), "conservation"),
+        ((NESTED, "flattened_weights"), "concentration"),
+        ((SHORT, "risk_weights"), "weight_sanity"),
+        ((NESTED, "audit_bundle"), "audit_verified"),
+        ((META, "trade_list"), "trade_list_reconciles"),
+    ],
+)
+@pytest.mark.parametrize("key", [KEYS[-1], KEYS[1]])
+def test_a_verdict_that_is_gone_sends_it_back_to_that_date(
+    home: TemporaryHome, path: tuple[str, ...], check: str, key: str
+) -> None:
+    home.store.receipts.path(path, check, key).unlink()
+    assert asked(home, "2022-03-13") == [(f"rebalance:{key}:1", key)]
+
+
+def test_a_verdict_on_another_partition_than_the_stored_one_sends_it_back(home: TemporaryHome) -> None:
+    home.plant((SHORT, "risk_weights"), KEYS[2], pl.col("weight") * 1.0000001)
+    assert asked(home, "2022-03-13") == [(f"rebalance:{KEYS[2]}:1", KEYS[2])]
+
+
+def test_a_check_that_no_earlier_rebalance_was_asked_is_no_gap(home: TemporaryHome) -> None:
+    for key in KEYS[:2]:
+        home.store.receipts.path((SHORT, "risk_weights"), "weight_sanity", key).unlink()
+    assert asked(home, "2022-03-13") == []
+
+
+def test_a_run_killed_before_its_board_is_not_done_and_a_hole_comes_before_what_follows(home: TemporaryHome) -> None:
+    home.ingest(market_until("2022-03-21"))
+    home.store.lake.path(BOARD, KEYS[2]).unlink()
+    assert asked(home, "2022-03-23") == [(f"rebalance:{KEYS[2]}:1", KEYS[2])]
+    home.store.lake.path(BOARD, KEYS[3]).unlink()
+    home.store.lake.path(BOARD, KEYS[0]).unlink()
+    assert home.run_one(KEYS[2]).success
+    assert asked(home, "2022-03-13") == [(f"rebalance:{KEYS[3]}:1", KEYS[3])], "what lies before the first is nobody's"
+
+
+@pytest.mark.parametrize(
+    ("lost", "why"),
     [
         (pl.col("date") == date(2022, 3, 19), "SESSION_MISSING"),
         ((pl.col("date") == date(2022, 3, 20)) & (pl.col("symbol") > "BINANCE:SIM007"), "STALE: fresh_share"),
     ],
 )
-def test_incomplete_bars_wait_and_say_what_is_missing(home: TemporaryHome, lost: pl.Expr, said: str) -> None:
+def test_incomplete_bars_wait_and_say_what_is_missing_and_until_when(
+    home: TemporaryHome, lost: pl.Expr, why: str
+) -> None:
     home.ingest(market_until("2022-03-20").filter(~lost))
-    asked, skipped = tick(home, "2022-03-23")
-    assert asked == []
-    assert skipped.startswith(f"{DUE} waits: {said}")
+    skipped = said(home, "2022-03-23")
+    assert skipped.startswith(f"{DUE} waits: {why}")
+    assert "2022-03-24 at 00:00 UTC" in skipped
+
+
+def test_incomplete_bars_that_are_being_fetched_are_waited_for_beyond_the_deadline(home: TemporaryHome) -> None:
+    home.ingest(market_until("2022-03-20").filter(pl.col("date") != date(2022, 3, 19)))
+    on_record(home, dg.DagsterRunStatus.STARTED, "2022-03-25", job="ingest")
+    assert said(home, "2022-03-25").endswith("an ingest is in progress")
+
+
+def test_the_deadline_counts_from_the_ingest_that_brought_the_bars(home: TemporaryHome) -> None:
+    with freeze_time(moment("2022-04-15")):
+        home.ingest(market_until("2022-04-14").filter(pl.col("date") != date(2022, 3, 19)))
+    assert "2022-04-17 at 12:00 UTC" in said(home, "2022-04-16")
+    assert asked(home, "2022-04-18") == [(f"rebalance:{DUE}:1", DUE)]
+
+
+def test_bars_that_stay_incomplete_are_judged_after_the_deadline_with_one_alert_and_hold_up_no_later_date(
+    home: TemporaryHome,
+) -> None:
+    home.ingest(market_until("2022-04-01").filter(pl.col("date") != date(2022, 3, 19)))
+    requests, _, cursor = tick(home, NAME, "2022-04-02")
+    assert [request.partition_key for request in requests] == [DUE]
+    assert tick(home, NAME, "2022-04-02", cursor)[0] == requests
+    assert facts(home) == [("bars_late", DUE, 1)]
+    assert home.run_one(DUE).success
+    for book in ((META, "flattened_weights"), (NESTED, "flattened_weights")):
+        assert "SESSION_MISSING" in home.metadata(book, DUE)["held"][0]
+    assert asked(home, "2022-04-02") == [(f"rebalance:{AFTER}:1", AFTER)]
 
 
 def test_a_missed_rebalance_comes_before_the_newest(home: TemporaryHome) -> None:
     home.ingest(market_until("2022-04-01"))
-    assert tick(home, "2022-04-02")[0] == [(f"rebalance:{DUE}:1", DUE)]
+    assert asked(home, "2022-04-02") == [(f"rebalance:{DUE}:1", DUE)]
 
 
-def test_bars_that_stay_incomplete_wait_for_a_person_and_then_hold_up_no_later_one(home: TemporaryHome) -> None:
-    home.ingest(market_until("2022-04-01").filter(pl.col("date") != date(2022, 3, 19)))
-    for today in ("2022-03-23", "2022-04-02"):
-        assert "SESSION_MISSING" in tick(home, today)[1]
+def test_a_clock_set_forward_by_months_asks_for_one_date_after_the_other_and_set_back_for_none(
+    home: TemporaryHome,
+) -> None:
+    home.ingest(market_until("2022-06-30"))
+    assert asked(home, "2022-07-01") == [(f"rebalance:{DUE}:1", DUE)]
     assert home.run_one(DUE).success
-    for book in ((META, "flattened_weights"), (NESTED, "flattened_weights")):
-        assert "SESSION_MISSING" in home.metadata(book, DUE)["held"][0]
-    assert tick(home, "2022-04-02")[0] == [(f"rebalance:{AFTER}:1", AFTER)]
+    assert asked(home, "2022-07-01") == [(f"rebalance:{AFTER}:1", AFTER)]
+    assert said(home, "2022-03-13") == f"{KEYS[-1]} is done; the next rebalance is {DUE}"
+    assert said(home, "2021-01-01").startswith("2020-12-26 is done")
 
 
-def test_a_run_in_progress_is_not_doubled(home: TemporaryHome) -> None:
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+def test_a_run_in_progress_is_not_doubled(home: TemporaryHome, status: dg.DagsterRunStatus) -> None:
     home.ingest(market_until("2022-03-20"))
-    ended_run(home, DUE, dg.DagsterRunStatus.STARTED)
-    asked, said = tick(home, "2022-03-23")
-    assert asked == []
-    assert said == f"{DUE} waits: a run of it is in progress"
+    home.instance.add_run(dg.DagsterRun(job_name="rebalance", status=status, tags={"dagster/partition": DUE}))
+    assert said(home, "2022-03-23") == f"{DUE} is in progress; one rebalance goes at a time"
+
+
+def test_any_run_of_the_grid_is_waited_for_and_an_ingest_is_not(home: TemporaryHome) -> None:
+    home.ingest(market_until("2022-03-20"))
+    on_record(home, dg.DagsterRunStatus.STARTED, "2022-03-23", job="ingest")
+    on_record(home, dg.DagsterRunStatus.STARTED, "2022-03-23", job="history")
+    assert asked(home, "2022-03-23") == [(f"rebalance:{DUE}:1", DUE)]
+    on_record(home, dg.DagsterRunStatus.STARTED, "2022-03-23", asset_partition_range_start=KEYS[0])
+    assert said(home, "2022-03-23").startswith(f"the range from {KEYS[0]} is in progress")
 
 
 def test_a_home_that_never_ran_begins_with_the_newest(new_home: Callable[[], TemporaryHome]) -> None:
     home = new_home()
     home.ingest(market_until("2022-04-01"))
-    assert tick(home, "2022-04-02")[0] == [(f"rebalance:{AFTER}:1", AFTER)]
+    assert asked(home, "2022-04-02") == [(f"rebalance:{AFTER}:1", AFTER)]
 
 
-def test_each_failed_or_cancelled_run_gets_a_new_key_until_a_person_is_needed(home: TemporaryHome) -> None:
+def test_a_failed_rebalance_is_tried_again_three_times_with_back_off_and_then_one_alert(home: TemporaryHome) -> None:
     home.ingest(market_until("2022-03-20"))
-    ended_run(home, KEYS[-1])  # another rebalance's failure does not count
-    ended_run(home, DUE, dg.DagsterRunStatus.SUCCESS)
-    for attempt in range(1, MAX_ATTEMPTS + 1):
-        assert tick(home, "2022-03-23")[0] == [(f"rebalance:{DUE}:{attempt}", DUE)]
-        ended_run(home, DUE, dg.DagsterRunStatus.CANCELED if attempt == 2 else dg.DagsterRunStatus.FAILURE)
-    asked, said = tick(home, "2022-03-23")
-    assert asked == []
-    assert said.startswith(f"{DUE} failed 3 times")
+    failed(home, "2022-03-22", KEYS[-1])  # another rebalance's failure does not count
+    at = moment("2022-03-23")
+    for attempt, delay in enumerate(DELAYS, 2):
+        status = dg.DagsterRunStatus.CANCELED if attempt == 3 else FAILURE
+        failed(home, f"{at:%Y-%m-%dT%H:%M}", status=status)
+        early = at + delay - timedelta(seconds=1)
+        assert f"tried {attempt - 1} times in vain" in said(home, f"{early:%Y-%m-%dT%H:%M:%S}")
+        at += delay
+        assert asked(home, f"{at:%Y-%m-%dT%H:%M}") == [(f"rebalance:{DUE}:{attempt}", DUE)]
+    last = failed(home, f"{at:%Y-%m-%dT%H:%M}")
+    requests, text, cursor = tick(home, NAME, "2022-03-24")
+    assert not requests
+    assert text.startswith(f"{DUE} failed 4 times; look at run {last}")
+    assert f"sleevegraph backfill --from {DUE} --to {DUE}" in text
+    assert tick(home, NAME, "2022-04-02", cursor)[1] == text, "later dates wait for it"
+    assert facts(home) == [("rebalance_gave_up", DUE, 1)]
+
+
+def test_a_failure_of_the_future_before_the_clock_was_set_back_is_tried_at_once(home: TemporaryHome) -> None:
+    home.ingest(market_until("2022-03-20"))
+    failed(home, "2023-01-01")
+    assert asked(home, "2022-03-23") == [(f"rebalance:{DUE}:2", DUE)]
+    failed(home, "2022-03-23T12:01")
+    assert "tried 2 times in vain" in said(home, "2022-03-23T12:02")
+
+
+def test_a_run_that_went_well_and_left_its_date_undone_is_not_repeated_for_ever(home: TemporaryHome) -> None:
+    home.ingest(market_until("2022-03-20"))
+    for minute in (0, 10, 20, 40):
+        failed(home, f"2022-03-23T12:{minute:02}", status=dg.DagsterRunStatus.SUCCESS)
+    assert said(home, "2022-03-23T13:30").startswith(f"{DUE} failed 4 times")
 
 
 def test_the_requested_run_does_the_rebalance_and_a_failed_one_is_tried_again(home: TemporaryHome) -> None:
     home.ingest(market_until("2022-04-01"))
     record = home.store.lake.path((SHORT, "track_record"), KEYS[-1])
     hidden = record.rename(record.with_name(".away"))
-    assert not home.run_one(DUE).success
-    assert tick(home, "2022-04-02")[0] == [(f"rebalance:{DUE}:2", DUE)]
+    with freeze_time(moment("2022-04-02")):
+        assert not home.run_one(DUE).success
     hidden.rename(record)
+    assert asked(home, "2022-04-02T12:02") == [(f"rebalance:{DUE}:2", DUE)]
     assert home.run_one(DUE).success
     for meta in (META, NESTED):
         assert home.standing((meta, "flattened_weights"), DUE) == "OK"
-    assert tick(home, "2022-04-02")[0] == [(f"rebalance:{AFTER}:1", AFTER)]
+    assert asked(home, "2022-04-02T12:03") == [(f"rebalance:{AFTER}:1", AFTER)]
 
 
-def test_the_sensor_and_the_schedule_are_off_until_somebody_wants_them(home: TemporaryHome) -> None:
-    assert home.defs.resolve_sensor_def("rebalance_sensor").default_status is dg.DefaultSensorStatus.STOPPED
+def test_every_sensor_and_the_schedule_are_off_until_somebody_wants_them(home: TemporaryHome) -> None:
+    sensors = list(home.defs.sensors or [])
+    assert {"bars_sensor", NAME, "revision_sensor"} <= {sensor.name for sensor in sensors}
+    assert {sensor.default_status for sensor in sensors} == {dg.DefaultSensorStatus.STOPPED}
     assert home.defs.resolve_schedule_def("rebalance_schedule").default_status is dg.DefaultScheduleStatus.STOPPED
 
 
-def test_the_schedule_asks_only_on_the_day_after_a_rebalance_date(home: TemporaryHome) -> None:
+def scheduled(home: TemporaryHome, at: datetime) -> list[str | None]:
+    """What the schedule asks for at a tick."""
     schedule = home.defs.resolve_schedule_def("rebalance_schedule")
-    asked = {}
-    for days in range(21):
-        now = datetime(2022, 3, 12, 1, tzinfo=UTC) + timedelta(days=days)
-        with freeze_time(now), environment(DAGSTER_HOME=str(home.store.folders.dagster)):
-            context = dg.build_schedule_context(
-                instance=home.instance, scheduled_execution_time=now, repository_def=home.defs.get_repository_def()
-            )
-            for request in schedule.evaluate_tick(context).run_requests or []:
-                asked.setdefault(str(now.date()), []).append(request.partition_key)
-    assert asked == {"2022-03-12": [KEYS[-1]], "2022-03-22": [DUE], "2022-04-01": [AFTER]}
+    with freeze_time(at), environment(DAGSTER_HOME=str(home.store.folders.dagster)):
+        context = dg.build_schedule_context(
+            instance=home.instance,
+            scheduled_execution_time=at,
+            repository_def=home.defs.get_repository_def(),
+            resources={"store": home.store},
+        )
+        return [request.partition_key for request in schedule.evaluate_tick(context).run_requests or []]
+
+
+def test_the_schedule_asks_from_the_day_after_a_rebalance_date_until_it_is_done(home: TemporaryHome) -> None:
+    at = datetime(2022, 3, 12, 1, tzinfo=UTC)
+    found = {str((at + timedelta(days=n)).date()): scheduled(home, at + timedelta(days=n)) for n in range(21)}
+    assert all(not found[f"2022-03-{day}"] for day in range(12, 22))
+    assert all(found[f"2022-03-{day}"] == [DUE] for day in range(22, 32))
+    assert found["2022-04-01"] == [DUE, AFTER]
+
+
+def test_the_schedule_asks_for_every_date_that_a_clock_set_forward_left_out_and_for_none_twice(
+    home: TemporaryHome,
+) -> None:
+    at = datetime(2022, 4, 12, 1, tzinfo=UTC)
+    assert scheduled(home, at) == [DUE, AFTER, "2022-04-10"]
+    on_record(home, dg.DagsterRunStatus.STARTED, "2022-04-12", partition=DUE)
+    assert scheduled(home, at) == [AFTER, "2022-04-10"]
+    assert scheduled(home, datetime(2022, 3, 1, 1, tzinfo=UTC)) == []
+
+
+def test_a_new_home_is_scheduled_from_the_newest_date(new_home: Callable[[], TemporaryHome]) -> None:
+    assert scheduled(new_home(), datetime(2022, 4, 12, 1, tzinfo=UTC)) == ["2022-04-10"]

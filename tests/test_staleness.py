@@ -50,6 +50,7 @@ MARKET: Mapping[str, tuple[Any, set[str]]] = {
     "completeness.max_defect_share": (0.1, {"corroboration"}),
     "symbols.quotes": (("USDT",), {"daily_bars"}),
     "symbols.renames": ((), set()),
+    "automation.bars_deadline_hours": (24.0, set()),
 }
 SLEEVE: Mapping[str, tuple[Any, set[str]]] = {
     "logic": ("rating_x", {"synthetic_returns", "risk_weights"}),

@@ -1,0 +1,55 @@
+"""`sleevegraph up`: Dagster's page and daemon for one home, until they are ended."""
+
+import os
+import sys
+from ipaddress import ip_address
+
+import click
+
+from commands.automate import WORKSPACE, from_the_future, instigators, state_of, switch
+from commands.home import create, open_instance, with_home
+from resources.home import PROJECT, Home
+from resources.preflight import preflight
+
+LOOPBACK = "127.0.0.1"
+STORAGE = ("SLEEVEGRAPH_POSTGRES_URL",)
+"""Settings without which Dagster has nowhere to write; with any other trouble it starts, and says what does not work."""
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Of the page.")
+@click.option("--host", default=LOOPBACK, show_default=True, help="Address that the page is served on.")
+@with_home
+def up(home: Home, port: int, host: str) -> None:
+    """Run the page and the daemon of a home; sensors that are on do their work as long as this runs."""
+    create(home)
+    troubles = preflight()
+    for trouble in troubles:
+        click.echo(str(trouble), err=True)
+    if any(trouble.setting in STORAGE for trouble in troubles):
+        raise click.exceptions.Exit(1)
+    if not _only_here(host):
+        click.echo(
+            f"--host {host}: the page has no passwords, and whoever reaches it can launch and delete runs; put a proxy with "
+            "authentication before it (docs/operations.md)",
+            err=True,
+        )
+    with open_instance(home) as instance:
+        for one in instigators().values():
+            state = state_of(instance, one)
+            if state is not None and state.is_running and from_the_future(state):
+                switch(instance, one, on=True)
+    click.echo(
+        f"http://{host}:{port} shows {home.root}; sleevegraph automate status --home {home.root} says what is on"
+    )
+    sys.stdout.flush()
+    os.chdir(PROJECT)
+    command = [sys.executable, "-m", "dagster", "dev", "-w", str(WORKSPACE), "-h", host, "-p", str(port)]
+    os.execv(sys.executable, command)  # noqa: S606 - no shell, and every argument is ours or a checked option
+
+
+def _only_here(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
