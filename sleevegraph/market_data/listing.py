@@ -63,7 +63,7 @@ def _root(page: bytes, where: str) -> ET.Element:
         for mark in ("<!", "\0"):
             if mark in text:
                 raise ArchiveError(f"{where}: expected a listing without declarations, found {mark!r}; ask again")
-        root = ET.fromstring(text)  # noqa: S314 # nosec B314 - no DOCTYPE, hence no entities, can be in it
+        root = ET.fromstring(text)  # noqa: S314 - no DOCTYPE, hence no entities, can be in it # nosec B314
     except (UnicodeDecodeError, ET.ParseError) as error:
         raise ArchiveError(
             f"{where}: expected a listing in XML, found {len(page)} bytes that are none ({error}); ask again"
