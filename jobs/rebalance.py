@@ -9,11 +9,19 @@ HISTORY_ASSETS = dg.AssetSelection.groups("exchange")
 
 PRIORITY = "dagster/priority"
 """Of a queued run; the page's runs and backfills have 0."""
+IN_PROGRESS = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 ingest = dg.define_asset_job(
     "ingest",
     selection=BARS_ASSETS,
     tags={TAG: BARS, PRIORITY: "10"},
+    executor_def=dg.in_process_executor,  # what is fetched lies in the home of this machine
     description="Fetch bars from the home's market source and refresh the views over the lake.",
 )
 
@@ -21,6 +29,7 @@ history = dg.define_asset_job(
     "history",
     selection=HISTORY_ASSETS,
     tags={TAG: HISTORY},
+    executor_def=dg.in_process_executor,
     description="Finer bars and futures' data of Binance, by month.",
 )
 

@@ -5,17 +5,9 @@ from datetime import date, timedelta
 import dagster as dg
 
 from assets.certification_board import BOARD
-from jobs.rebalance import rebalance
+from jobs.rebalance import IN_PROGRESS, rebalance
 from resources.store import Store
 from sleevegraph.calendar import START, STEP_DAYS, grid_dates
-
-UNDER_WAY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 @dg.schedule(
@@ -45,5 +37,5 @@ def rebalance_schedule(context: dg.ScheduleEvaluationContext, store: Store) -> l
 
 
 def _under_way(instance: dg.DagsterInstance, day: str) -> bool:
-    wanted = dg.RunsFilter(job_name=rebalance.name, statuses=UNDER_WAY, tags={"dagster/partition": day})
+    wanted = dg.RunsFilter(job_name=rebalance.name, statuses=IN_PROGRESS, tags={"dagster/partition": day})
     return instance.get_runs_count(wanted) > 0

@@ -1,0 +1,151 @@
+"""The same backfill in this process, through Celery with two workers and through Dask: time, CPU, and whether every byte is equal.
+
+    python -m bench.executors [--bars FILE] [--from DATE] [--to DATE] [--only NAME ...]
+
+Each backfill has a new home. Partitions, receipts, accepted warnings and bundles are compared file by file; of a
+partition with telemetry (how long a solve took), the rest of it. Exit code 1 when anything differs from the first row.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from resources.executors import EXECUTOR_VARIABLE, IN_PROCESS
+from resources.home import Home
+from resources.lake import digest
+from tests.clusters import celery_environment, celery_workers, dask_environment
+
+PROJECT = Path(__file__).resolve().parent.parent
+BARS = PROJECT.parent / "shared" / "market" / "spot_daily.parquet"
+FIRST, LAST = "2021-12-21", "2023-12-21"
+"""The 74 rebalances that the recorded bars allow."""
+SHOWN = 10
+
+Contents = dict[str, str]
+"""Digest by path."""
+
+
+class Setting(NamedTuple):
+    """One row: `environment` prepares a new home and says what its backfill runs with; `contents` is what came out."""
+
+    name: str
+    environment: Callable[[Path], AbstractContextManager[Mapping[str, str]]]
+    contents: Callable[[Path], Contents]
+
+
+class Row(NamedTuple):
+    """What one backfill took and made."""
+
+    wall: float
+    cpu: float
+    contents: Contents
+
+
+def on_disk(root: Path) -> Contents:
+    """Everything that a backfill decided, in the folders of a home."""
+    home, found = Home(root), {}
+    for folder in (home.lake, home.receipts, home.acceptances, home.runs):
+        for file in sorted(folder.rglob("[!.]*")):
+            if file.is_file():
+                name = str(file.relative_to(root))
+                parquet = file.suffix == ".parquet" and folder == home.lake
+                found[name] = digest(file) if parquet else sha256(file.read_bytes()).hexdigest()
+    return found
+
+
+@contextmanager
+def in_process(_root: Path) -> Iterator[Mapping[str, str]]:
+    """The default."""
+    yield {EXECUTOR_VARIABLE: IN_PROCESS}
+
+
+@contextmanager
+def celery(root: Path) -> Iterator[Mapping[str, str]]:
+    """Two workers, and a folder as broker."""
+    with celery_workers(root):
+        yield celery_environment(root)
+
+
+@contextmanager
+def dask(root: Path) -> Iterator[Mapping[str, str]]:
+    """A cluster on this machine, as it is without a scheduler."""
+    yield dask_environment(root)
+
+
+SETTINGS = (
+    Setting("in process", in_process, on_disk),
+    Setting("celery, 2 workers", celery, on_disk),
+    Setting("dask", dask, on_disk),
+)
+"""The first is what the others are compared with."""
+
+
+def backfilled(setting: Setting, root: Path, arguments: list[str]) -> Row:
+    """Run one backfill in a new home; CPU is that of all its processes, workers too, once they have ended."""
+    root.mkdir()
+    before = _cpu()
+    with setting.environment(root) as environment:
+        began = time.perf_counter()
+        command = ["-c", "from commands.main import main; main()", "backfill", "--home", str(root), *arguments]
+        done = subprocess.run(  # noqa: S603 - our own command line
+            [sys.executable, *command],
+            env=os.environ | {"PYTHONPATH": str(PROJECT)} | environment,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        wall = time.perf_counter() - began
+    if done.returncode:
+        sys.exit(f"{setting.name}: {done.stderr.strip()}")
+    return Row(wall, _cpu() - before, setting.contents(root))
+
+
+def differences(found: Contents, expected: Contents) -> list[str]:
+    """Paths that only one side has, or whose content differs."""
+    return sorted(path for path in {*found, *expected} if found.get(path) != expected.get(path))
+
+
+def _cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def main() -> None:
+    """Print the table, and what differs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bars", type=Path, default=BARS)
+    parser.add_argument("--from", dest="first", default=FIRST)
+    parser.add_argument("--to", dest="last", default=LAST)
+    parser.add_argument("--only", nargs="+", choices=[setting.name for setting in SETTINGS], help="and the first")
+    given = parser.parse_args()
+    arguments = ["--source", "files", "--path", str(given.bars.resolve()), "--from", given.first, "--to", given.last]
+    wanted = [s for s in SETTINGS if given.only is None or s.name in given.only or s is SETTINGS[0]]
+    print("| executor | wall s | CPU s | files | that differ |\n|---|---|---|---|---|")
+    expected: Contents = {}
+    differ: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="sleevegraph-") as folder:
+        for setting in wanted:
+            row = backfilled(setting, Path(folder) / setting.name.partition(",")[0].replace(" ", "_"), arguments)
+            expected = expected or row.contents
+            found = differences(row.contents, expected)
+            print(
+                f"| {setting.name} | {row.wall:.1f} | {row.cpu:.1f} | {len(row.contents)} | {len(found)} |", flush=True
+            )
+            differ += [f"{setting.name}: {path}" for path in found]
+    for line in differ[:SHOWN]:
+        print(line)
+    if differ:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

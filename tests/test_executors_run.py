@@ -1,0 +1,164 @@
+"""Celery's and Dask's processes compute what one process computes; one that dies ends its run, and the next run repairs."""
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from threading import Thread
+from time import sleep
+
+import dagster as dg
+import pytest
+from celery import Celery
+from rich.console import Console
+
+from bench.executors import Contents, differences, on_disk
+from commands.progress import quiet_run
+from resources import celery_steps
+from resources.folder_broker import folder_settings
+from sleevegraph.errors import SleevegraphError
+from tests.clusters import (
+    began,
+    celery_environment,
+    celery_workers,
+    dask_environment,
+    failing_job,
+    failure_of,
+    rebuildable,
+    small_job,
+)
+from tests.homes import KEYS, TemporaryHome, environment, small_market
+
+SPAN = KEYS[:2]
+UPSTREAM = ["corroboration", "universe", "technical_ratings"]
+
+
+def with_bars(new_home: Callable[[], TemporaryHome]) -> TemporaryHome:
+    home = new_home()
+    assert home.ingest(small_market()).success
+    return home
+
+
+def spread(home: TemporaryHome, assets: list[str] | None = None) -> str:
+    """Run the rebalance over SPAN with the executor of the environment; what a terminal shows."""
+    console = Console(file=StringIO(), force_terminal=True, width=120)
+    quiet_run(
+        home.defs,
+        "rebalance",
+        assets,
+        home.instance,
+        console,
+        partitions=SPAN,
+        elsewhere=rebuildable(small_job, "rebalance"),
+    )
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", console.file.getvalue())
+
+
+def of_the_span(root: Path) -> Contents:
+    """What was decided at the rebalances of SPAN."""
+    days = {*SPAN, *(key.replace("-", "") for key in SPAN)}
+    return {path: digest for path, digest in on_disk(root).items() if any(day in path for day in days)}
+
+
+def newest_run(home: TemporaryHome) -> dg.DagsterRun:
+    (run,) = home.instance.get_runs(dg.RunsFilter(job_name="rebalance"), limit=1)
+    return run
+
+
+@pytest.mark.slow
+def test_two_workers_of_celery_decide_what_one_process_decides(
+    home: TemporaryHome, new_home: Callable[[], TemporaryHome]
+) -> None:
+    other = with_bars(new_home)
+    with environment(**celery_environment(other.root)), celery_workers(other.root):
+        shown = spread(other)
+    expected = of_the_span(home.root)
+    assert len(expected) > 100
+    assert differences(of_the_span(other.root), expected) == []
+    bars = re.findall(r"rebalance .*?(\d+)/(\d+) ", shown)
+    assert bars, "a bar that says how many steps are over"
+    assert int(bars[-1][0]) > int(bars[-1][1]) / 2
+    run = newest_run(other)
+    events = other.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+    worked = {found[0] for entry in events if (found := re.findall(r'"?([12])@', str(entry.dagster_event)))}
+    assert worked == {"1", "2"}
+    assert "celery" not in str(run.run_config)
+    assert [file.name for file in (other.root / "dagster_home" / "celery" / "results").iterdir()] == []
+
+
+@pytest.mark.slow
+def test_dask_decides_what_one_process_decides(home: TemporaryHome, new_home: Callable[[], TemporaryHome]) -> None:
+    other = with_bars(new_home)
+    with environment(**dask_environment(other.root)):
+        spread(other)
+    assert differences(of_the_span(other.root), of_the_span(home.root)) == []
+
+
+def test_dask_does_not_begin_what_depends_on_a_failed_step(new_home: Callable[[], TemporaryHome]) -> None:
+    home = new_home()
+    with environment(**dask_environment(home.root)):
+        result = dg.execute_job(rebuildable(failing_job), home.instance)
+    assert began(home.instance, result.run_id) == {"broken"}
+    assert "planted" in failure_of(home.instance, result.run_id)
+
+
+def kill_when_a_step_begins(home: TemporaryHome, worker: "subprocess.Popen[bytes]") -> None:
+    while not home.instance.get_runs(dg.RunsFilter(job_name="rebalance")) or not home.instance.all_logs(
+        newest_run(home).run_id, of_type=dg.DagsterEventType.STEP_START
+    ):
+        sleep(0.02)
+    os.killpg(worker.pid, signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_ends_its_run_with_the_reason_and_the_next_run_repairs(
+    home: TemporaryHome, new_home: Callable[[], TemporaryHome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(celery_steps, "LOST_SECONDS", 4.0)
+    monkeypatch.setattr(celery_steps, "ASK_SECONDS", 1.0)
+    other = with_bars(new_home)
+    with environment(**celery_environment(other.root)):
+        with celery_workers(other.root, 1) as (worker,):
+            killer = Thread(target=kill_when_a_step_begins, args=(other, worker))
+            killer.start()
+            with pytest.raises(SleevegraphError, match=r"expected a worker of Celery to compute \w+, found that"):
+                spread(other, UPSTREAM)
+            killer.join()
+        assert newest_run(other).status is dg.DagsterRunStatus.FAILURE
+        monkeypatch.setattr(celery_steps, "LOST_SECONDS", 60.0)
+        with celery_workers(other.root, 1):
+            spread(other, UPSTREAM)
+    made = {path for path in of_the_span(home.root) if path.split("/")[2] in UPSTREAM and "/lake/" in path}
+    found = of_the_span(other.root)
+    assert len(made) == len(UPSTREAM) * len(SPAN)
+    assert {path: found[path] for path in made} == {path: of_the_span(home.root)[path] for path in made}
+
+
+def test_each_message_of_a_folder_is_taken_once_and_whole(tmp_path: Path) -> None:
+    app = Celery("messages", broker_connection_retry=False)
+    app.config_from_object(folder_settings(tmp_path))
+    sent, taken = 300, []
+
+    def take() -> None:
+        with app.connection_for_read() as connection, connection.SimpleQueue("work") as queue:
+            while len(taken) < sent:
+                try:
+                    message = queue.get(timeout=0.2)
+                except queue.Empty:
+                    continue
+                taken.append(message.payload["number"])
+                message.ack()
+
+    readers = [Thread(target=take) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    with app.connection_for_write() as connection, connection.SimpleQueue("work") as queue:
+        for number in range(sent):
+            queue.put({"number": number, "text": "x" * 20_000})
+    for reader in readers:
+        reader.join(30)
+    assert sorted(taken) == list(range(sent))
+    assert list((tmp_path / "messages").iterdir()) == list((tmp_path / "taken").iterdir()) == []
