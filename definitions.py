@@ -39,8 +39,13 @@ from jobs.schedule import rebalance_schedule
 from profiles.load import PROFILES
 from profiles.signals import signals_of
 from profiles.sound import load_sound
+from resources.executors import chosen_executor
+from resources.json_logs import configure_logs
 from resources.store import Store
+from sensors.alerts import alert_sensors
+from sensors.bars import bars_sensor
 from sensors.rebalance import rebalance_sensor
+from sensors.revision import revision_sensor
 from sleevegraph.manifest import Manifest, MetaProfile, SleeveProfile
 from sleevegraph.market_data.datasets import DAILY, DATASETS
 from sleevegraph.refused import Refused, told
@@ -75,9 +80,9 @@ def build_definitions(manifest: Manifest, folder: Path = PROFILES, refused: Sequ
         asset_checks=partition_checks(checks, places),
         jobs=[history, ingest, rebalance],
         schedules=[rebalance_schedule],
-        sensors=[rebalance_sensor(manifest)],
+        sensors=[bars_sensor(manifest), rebalance_sensor(manifest), revision_sensor(manifest), *alert_sensors()],
         resources={"store": Store()},
-        executor=dg.in_process_executor,
+        executor=chosen_executor(),
     )
 
 
@@ -135,4 +140,5 @@ def sound_definitions(folder: Path = PROFILES) -> dg.Definitions:
     return build_definitions(sound.profiles.manifest, folder, sound.refused)
 
 
+configure_logs()
 defs = sound_definitions()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from hashlib import sha256
+from pathlib import Path
 from typing import TypeVar
 
 import dagster as dg
@@ -15,6 +16,7 @@ from assets.keys import KNOWN_BARS, UNIVERSE, key, scores_path, stage
 from assets.metas import sleeves_below
 from assets.pages import submit_pages
 from assets.partitioned import Compute, Metadata, Partition, Stage
+from resources.places import Place
 from resources.store import Store
 from sleevegraph.audit import layout
 from sleevegraph.audit.facts import Facts
@@ -91,7 +93,7 @@ def _audit_stage(
                 "standing": facts.standing,
                 **({"reasons": list(facts.reasons)} if facts.reasons else {}),
                 "ledger_head": newest_hash(ledger),
-                "folder": dg.MetadataValue.path(str(store.runs.path(name, at))),
+                "folder": _where(store.runs.path(name, at)),
                 **({"summary": dg.MetadataValue.md(summary)} if summary else {}),
             }
             return Partition(_listing(files), figures)
@@ -113,3 +115,7 @@ def _audit_stage(
 def _listing(files: Mapping[str, bytes]) -> pl.DataFrame:
     rows = [(file, sha256(content).hexdigest(), len(content)) for file, content in sorted(files.items())]
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def _where(bundle: Place) -> dg.MetadataValue:
+    return dg.MetadataValue.path(str(bundle)) if isinstance(bundle, Path) else dg.MetadataValue.url(str(bundle))

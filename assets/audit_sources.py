@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from functools import cache, lru_cache
-from pathlib import Path
 
 import polars as pl
 
 from assets.keys import stage
 from resources.lake import AssetPath, Lake
+from resources.places import Place
 from resources.store import Store
 from sleevegraph.audit.bars_days import WITHOUT_BARS, day_digests
 from sleevegraph.audit.facts import Anchors, BarsDays, Stage, run_id
@@ -42,7 +42,7 @@ class AuditSources:
         if (asset, key) not in self.stages:
             status, reason = self.lake.standing(path, key)
             if rows is None:
-                rows = pl.scan_parquet(self.lake.path(path, key), glob=False).select(pl.len()).collect().item()
+                rows = self.lake.rows(path, key)
             digest = self.lake.digest(path, key)
             self.stages[asset, key] = Stage(asset, key, digest, self.versions[path], status.value, reason, rows)
         return self.stages[asset, key]
@@ -106,7 +106,7 @@ def _anchor(records: Sequence[Record], known: str | None) -> str:
 
 
 @lru_cache(maxsize=1)
-def _day_digests(root: Path, digest: str, last: date) -> tuple[date, list[str]]:
+def _day_digests(root: Place, digest: str, last: date) -> tuple[date, list[str]]:
     """The same bars for every portfolio of a run; `digest` says that they are."""
     del digest
     return day_digests(Lake(root).bars_before(last))

@@ -9,8 +9,9 @@ import dagster as dg
 import polars as pl
 
 from assets.keys import key
+from assets.lanes import GRID as GRID_LANE
 from assets.metadata import add_metadata
-from assets.partitioned import Metadata, Stage, version_of
+from assets.partitioned import Metadata, Stage, same_bars, version_of
 from resources.grid import GRID
 from resources.lake import AssetPath
 from resources.store import SIMULATED, Store, is_simulated
@@ -55,6 +56,8 @@ def _asset(path: AssetPath, members: Sequence[Stage], places: Places) -> dg.Asse
         deps=_deps(members, places),
         description=_description(members) if batch else first.description,
         code_version=version_of({stage.name: stage.version for stage in members}) if batch else first.version,
+        freshness_policy=first.freshness,
+        pool=GRID_LANE,
         kinds={"polars", "parquet"},
         owners=sorted({f"team:{stage.owner}" for stage in members}),
         metadata={"dagster/column_schema": _column_schema(first.schema)},
@@ -62,7 +65,11 @@ def _asset(path: AssetPath, members: Sequence[Stage], places: Places) -> dg.Asse
     def asset(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeResult[None]:
         keys = sorted(context.partition_keys)
         selected = context.job_def.asset_layer.selected_asset_keys
-        made, failed = _made(store, members, keys, lambda path: key(placed(path, places)) in selected)
+        try:
+            with same_bars(store, keys), store.lake.one_look():
+                made, failed = _made(store, members, keys, lambda path: key(placed(path, places)) in selected)
+        except SleevegraphError as error:
+            raise dg.Failure(f"{'/'.join(path)}: {error}", allow_retries=False) from error
         origin = {"market": SIMULATED} if is_simulated(store.folders) else {}
         for partition, found in made.items():
             add_metadata(context, partition, {**(summary(found) if batch else found[first.name]), **origin})

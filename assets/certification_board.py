@@ -9,6 +9,7 @@ import polars as pl
 
 from assets.audit_facts import AUDIT
 from assets.bundle_listing import changed_files
+from assets.freshness import EVERY_REBALANCE
 from assets.gates import audit_gates
 from assets.keys import key, stage
 from assets.metadata import markdown_table
@@ -67,6 +68,7 @@ def certification_board_stage(manifest: Manifest, refused: Sequence[Refused] = (
         rules={"portfolios": sorted(kinds)} | ({"refused": {r.name: r.reason for r in refused}} if refused else {}),
         owner="portfolio",
         picture=board_picture,
+        freshness=EVERY_REBALANCE,
     )
 
 

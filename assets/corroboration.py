@@ -48,4 +48,5 @@ def corroboration_stage(market: MarketProfile) -> Stage:
         description="Archive against REST, hours against days, files and listings against bars: what agrees and what does not.",
         rules=rules_of(market, "completeness.max_defect_share"),
         owner=OWNER,
+        before_gates=True,
     )

@@ -7,6 +7,8 @@ from hashlib import sha256
 import dagster as dg
 import polars as pl
 
+from assets.lanes import BARS as BARS_LANE
+from assets.lanes import HISTORY as HISTORY_LANE
 from assets.metadata import add_metadata, markdown_table
 from resources.binance.market_lake import MarketLake
 from resources.binance.source import figures
@@ -31,6 +33,7 @@ def exchange_info_asset(market: MarketProfile) -> dg.AssetsDefinition:
         group_name="market",
         kinds={"polars", "parquet"},
         owners=[f"team:{OWNER}"],
+        pool=BARS_LANE,
         output_required=False,
     )
     def exchange_info(context: dg.AssetExecutionContext, store: Store) -> Iterator[dg.MaterializeResult[None]]:
@@ -57,6 +60,7 @@ def dataset_asset(dataset: Dataset, market: MarketProfile) -> dg.AssetsDefinitio
         group_name=GROUP,
         kinds={"polars", "parquet"},
         owners=[f"team:{OWNER}"],
+        pool=HISTORY_LANE,
         partitions_def=MONTHS,
         backfill_policy=dg.BackfillPolicy.single_run(),
         description=_description(dataset),

@@ -8,9 +8,11 @@ import numpy as np
 import polars as pl
 
 from assets.corroboration import corroboration_stage
+from assets.freshness import DAILY
 from assets.gates import bars_gates
 from assets.keys import KNOWN_BARS, RATINGS, UNIVERSE, key
 from assets.known_bars import known_bars_asset, observe
+from assets.lanes import BARS as BARS_LANE
 from assets.partitioned import Compute, Partition, Stage, blocked, cash, inherited, rules_of, version_of
 from resources.lake import BARS, CORROBORATION, Lake
 from resources.store import Store
@@ -49,6 +51,8 @@ def _daily_bars(market: MarketProfile) -> dg.AssetsDefinition:
         key=list(BARS),
         group_name="market",
         kinds={"polars", "parquet"},
+        pool=BARS_LANE,
+        freshness_policy=DAILY,
         owners=[f"team:{OWNER}"],
         code_version=version_of(rules_of(market, "exchange", "symbols.quotes")),
     )
@@ -120,6 +124,7 @@ def _universe(market: MarketProfile) -> Stage:
         description="Who may be held at P, and for every other symbol the first rule that says no.",
         rules=rules_of(market, "universe"),
         owner=OWNER,
+        before_gates=True,
     )
 
 
@@ -158,7 +163,9 @@ def _technical_ratings(market: MarketProfile) -> Stage:
 
 
 def _warehouse() -> dg.AssetsDefinition:
-    @dg.asset(deps=[dg.AssetKey(list(BARS))], group_name="market", kinds={"duckdb"}, owners=[f"team:{OWNER}"])
+    @dg.asset(
+        deps=[dg.AssetKey(list(BARS))], group_name="market", kinds={"duckdb"}, pool=BARS_LANE, owners=[f"team:{OWNER}"]
+    )
     def warehouse(store: Store) -> dg.MaterializeResult[None]:
         """DuckDB views over both lakes, for any SQL client that opens the file read-only."""
         try:
@@ -166,6 +173,7 @@ def _warehouse() -> dg.AssetsDefinition:
             views = write_warehouse(folders.warehouse, folders.lake, folders.market)
         except LakeError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
-        return dg.MaterializeResult(metadata={"views": views, "dagster/uri": str(store.folders.warehouse)})
+        reads = {"reads": f"{folders.lake}, with DuckDB's extension httpfs"} if folders.objects else {}
+        return dg.MaterializeResult(metadata={"views": views, "dagster/uri": str(folders.warehouse), **reads})
 
     return warehouse

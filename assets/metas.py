@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from assets.books import MAX_NAMED, books_in_force, certificates, children_in_force
+from assets.freshness import EVERY_REBALANCE
 from assets.gates import bars_gates, children_gates, deciding_gates, record_gates
 from assets.grid import PREVIOUS, reaching_back
 from assets.keys import UNIVERSE, key, stage
@@ -223,6 +224,7 @@ def _flattened_weights(meta: MetaProfile, manifest: Manifest) -> Stage:
         rules={node.name: rules_of(node, "children") for node in nodes},
         owner=meta.owner,
         picture=lambda lake, partition: flattened_picture(lake, path, partition),
+        freshness=EVERY_REBALANCE,
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import reduce
@@ -40,11 +41,12 @@ Compute = Callable[[date], Partition]
 class Stage:
     """One asset of the lake on the grid: what Dagster is told of it, and how a partition of it is made.
 
-    `prepare` reads what a whole range shares and returns the function of one date. `rules` are the parts of the
-    manifest that decide: their change is a new code version, so only what they touch becomes stale. A partition that
-    one of `gates` refuses is blocked without being computed; `held_over` are gates whose refusal `compute` answers
-    itself, by what was in force before. `picture` draws the newest partition of a run. `telemetry` names columns that
-    are no part of what is judged.
+        `prepare` reads what a whole range shares and returns the function of one date. `rules` are the parts of the
+        manifest that decide: their change is a new code version, so only what they touch becomes stale. A partition that
+        one of `gates` refuses is blocked without being computed; `held_over` are gates whose refusal `compute` answers
+        itself, by what was in force before. `picture` draws the newest partition of a run. `telemetry` names columns that
+    are no part of what is judged. `freshness` says from when on the page calls it late. A stage `before_gates` reads bars
+    that nothing has judged yet, so its partitions record which: the gate that judges both requires the same.
     """
 
     path: AssetPath
@@ -60,6 +62,8 @@ class Stage:
     held_over: Sequence[Gate] = ()
     picture: Callable[[Lake, str], Metadata] | None = None
     telemetry: Sequence[str] = ()
+    freshness: dg.FreshnessPolicy | None = None
+    before_gates: bool = False
 
     @property
     def version(self) -> str:
@@ -83,9 +87,10 @@ class Stage:
         """
         refused = _refused(store, self.gates, keys, by_todays_rules=True)
         self._require_company(store, keys, beside)
+        bars = {key: store.lake.bars_digest(date.fromisoformat(key)) for key in keys if self.before_gates}
         compute = _gated(refused, self.prepare, store, keys)
         for key in keys:
-            yield key, self._stored(store.lake, key, compute)
+            yield key, self._stored(store.lake, key, compute, bars.get(key, ""))
 
     def _require_company(self, store: Store, keys: Sequence[str], beside: Callable[[AssetPath], bool]) -> None:
         """Refuse a run of this asset without what its gate judged, when every partition of the run is refused.
@@ -106,7 +111,7 @@ class Stage:
                     f"materialise {'/'.join(culprit)} again, or run the whole rebalance, which holds what was in force"
                 )
 
-    def _stored(self, lake: Lake, key: str, compute: Compute) -> Metadata:
+    def _stored(self, lake: Lake, key: str, compute: Compute, bars: str) -> Metadata:
         try:
             made = compute(date.fromisoformat(key))
         except (GateError, LakeError):
@@ -116,7 +121,7 @@ class Stage:
         frame = made.frame if made.frame.width else self.schema.to_frame()
         if frame.schema != self.schema:
             raise LakeError(f"{key}: expected columns {dict(self.schema)}, found {dict(frame.schema)}")
-        digest = lake.write(self.path, key, frame, made.status, made.reason, self.telemetry)
+        digest = lake.write(self.path, key, frame, made.status, made.reason, self.telemetry, bars)
         return {
             "dagster/row_count": frame.height,
             "dagster/uri": str(lake.path(self.path, key)),
@@ -146,6 +151,25 @@ def _gated(
         return compute(at) if compute is not None and refusal is None else blocked(refusal or "")
 
     return gated
+
+
+@contextmanager
+def same_bars(store: Store, keys: Sequence[str]) -> Iterator[None]:
+    """Refuse what is made of partitions while bars before the last of them are restated: half of it would be of either.
+
+    Raises
+    ------
+    GateError
+        At the end of the block; what it stored has no verdict, and the run stops.
+    """
+    at = date.fromisoformat(max(keys))
+    before = store.lake.bars_digest(at)
+    yield
+    if store.lake.bars_digest(at) != before:
+        raise GateError(
+            f"daily_bars before {at}: expected the same bars from beginning to end, found some restated meanwhile; run "
+            f"the rebalances from {min(keys)} to {max(keys)} again"
+        )
 
 
 def blocked(reason: str) -> Partition:

@@ -8,6 +8,7 @@ from functools import cache
 import dagster as dg
 import polars as pl
 
+from assets.freshness import EVERY_REBALANCE
 from assets.gates import bars_gates, children_gates, deciding_gates, flat_gates
 from assets.grid import reaching_back
 from assets.keys import KNOWN_BARS, key, stage
@@ -79,6 +80,7 @@ def trade_list_stage(meta: MetaProfile, manifest: Manifest) -> Stage:
         description="What to buy and sell of every symbol: whole steps, costs, participation, and what cannot be traded.",
         rules=rules_of(meta, "trading", "ledger.slippage", "ledger.commission"),
         owner=meta.owner,
+        freshness=EVERY_REBALANCE,
     )
 
 

@@ -5,7 +5,7 @@ from datetime import date
 from assets.bundle_listing import changed_files
 from assets.gates import audit_gates
 from checks.partitioned import Judge, Judgement, PartitionCheck
-from resources.bundle_files import Neighbourhood, read_bundle
+from resources.bundle_files import Neighbourhood, read_bundle, run_of
 from resources.store import Store
 from sleevegraph.audit.verification import verify
 from sleevegraph.findings import Finding
@@ -22,7 +22,8 @@ def audit_verified_check(portfolio: str) -> PartitionCheck:
         def judge(key: str) -> Judgement:
             folder = store.runs.path(portfolio, date.fromisoformat(key))
             found = read_bundle(folder)
-            judged = verify(found.files, beside.of(folder.name), folder=folder.name, unreadable=found.unreadable)
+            run = run_of(folder)
+            judged = verify(found.files, beside.of(run), folder=run, unreadable=found.unreadable)
             findings = [
                 Finding("ERROR", one.name.upper(), "", f"{one.file}: {one.text}") for one in judged if not one.ok
             ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from itertools import islice
 from typing import Any
 
@@ -14,11 +15,14 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 )
 
 from assets.building import Places, placed
+from assets.lanes import GRID as GRID_LANE
+from assets.partitioned import same_bars
 from resources.grid import GRID
-from resources.lake import AssetPath, Status
+from resources.lake import BARS, AssetPath, Status
+from resources.places import UnreachableLakeError
 from resources.receipts import Gate, Receipt
 from resources.store import Store
-from sleevegraph.errors import SleevegraphError
+from sleevegraph.errors import GateError, SleevegraphError
 from sleevegraph.findings import Finding
 
 MAX_SHOWN = 20
@@ -55,10 +59,23 @@ class PartitionCheck:
         """Judge partitions one by one, and keep each verdict."""
         judge = self.prepare(store, keys)
         for key in keys:
+            self._require_its_bars(store, key)
             others = self.windows(store, key) if self.windows else []
             receipt = _judge(store, self.gate, key, judge, ["/".join(path) for path in self.inputs] + others)
             store.receipts.write(receipt)
             yield receipt
+
+    def _require_its_bars(self, store: Store, key: str) -> None:
+        """A verdict on bars and on what was made of them is one of the same bars."""
+        if BARS not in self.inputs:
+            return
+        stored = store.lake.bars_digest(date.fromisoformat(key))
+        for path in (self.gate.path, *self.inputs):
+            if path != BARS and store.lake.made_of(path, key) not in {"", stored}:
+                raise GateError(
+                    f"{'/'.join(path)} {key}: expected it made of the bars that are stored, found that some were restated "
+                    f"after it; materialise {'/'.join(path)} again, with its checks"
+                )
 
 
 def partition_checks(checks: Sequence[PartitionCheck], places: Places) -> list[dg.AssetChecksDefinition]:
@@ -79,16 +96,22 @@ def _asset_check(path: AssetPath, members: Sequence[PartitionCheck]) -> dg.Asset
     first, asset = members[0], dg.AssetKey(list(path))
     name, blocking, batch = first.gate.check, first.gate.blocking, path != first.gate.path
 
-    @dg.asset_check(asset=asset, name=name, blocking=True, partitions_def=GRID, description=first.description)
+    @dg.asset_check(
+        asset=asset, name=name, blocking=True, partitions_def=GRID, pool=GRID_LANE, description=first.description
+    )
     def check(
         context: dg.AssetCheckExecutionContext, store: Store
     ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
         keys = sorted(context.partition_keys)
         targets = _targets(context.instance, asset, keys)
         found: dict[str, list[Receipt]] = {key: [] for key in keys}
-        for member in members:
-            for receipt in member.receipts(store, keys):
-                found[receipt.partition].append(receipt)
+        try:
+            with same_bars(store, keys), store.lake.one_look():
+                for member in members:
+                    for receipt in member.receipts(store, keys):
+                        found[receipt.partition].append(receipt)
+        except SleevegraphError as error:
+            raise dg.Failure(f"{'/'.join(path)} {name}: {error}", allow_retries=False) from error
         for key, receipts in found.items():
             findings = [text for receipt in receipts for text in receipt.findings]
             yield dg.AssetCheckEvaluation(
@@ -117,6 +140,8 @@ def _judge(store: Store, gate: Gate, key: str, judge: Judge, inputs: Sequence[st
     else:
         try:
             verdict = judge(key)
+        except UnreachableLakeError:
+            raise  # it says nothing about what is judged
         except SleevegraphError as error:
             verdict = Judgement([Finding("ERROR", type(error).__name__, "", str(error))])
     return Receipt(

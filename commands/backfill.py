@@ -12,14 +12,17 @@ import dagster as dg
 from rich.console import Console
 
 from assets.building import placed, places_of
+from commands.by_executor import by_executor
 from commands.home import GridDate, create, open_instance, with_home
 from commands.in_force import held_over
 from commands.in_use import definitions_in_use, manifest_in_use, sound_in_use
 from commands.progress import quiet_run
 from commands.stored import warning_of
 from profiles.sound import Sound
+from resources.channels import ALERTS_VARIABLE
 from resources.grid import GRID
 from resources.home import Home
+from resources.preflight import preflight
 from resources.solver_pool import warm_up
 from resources.store import PATH_VARIABLE, SOURCE_VARIABLE, Store
 from sleevegraph.calendar import grid_dates
@@ -48,6 +51,8 @@ def backfill(
 ) -> None:
     """Ingest bars, then run every rebalance from one date to another with all checks."""
     keys = _keys(first, last)
+    elsewhere = by_executor("rebalance")
+    _require_settings()
     _choose_source(source, path)
     ingests = not chosen and _lacks_bars(home)
     create(home)
@@ -56,10 +61,12 @@ def backfill(
     defs = definitions_in_use()
     assets = _selected(defs, chosen, sound_in_use())
     with open_instance(home) as instance:
-        warm_up(sorted({engine for sleeve in manifest_in_use().sleeves for engine in sleeve.risk.engines}))
+        if elsewhere is None:
+            warm_up(sorted({engine for sleeve in manifest_in_use().sleeves for engine in sleeve.risk.engines}))
         if ingests:
             quiet_run(defs, "ingest", ["daily_bars"], instance, console)
-        quiet_run(defs, "rebalance", assets, instance, console, partitions=(str(keys[0]), str(keys[-1])))
+        span = (str(keys[0]), str(keys[-1]))
+        quiet_run(defs, "rebalance", assets, instance, console, partitions=span, elsewhere=elsewhere)
         quiet_run(defs, "ingest", ["warehouse"], instance, console)
     seconds = time.monotonic() - began
     blocked = 0 if assets else _say_held_over(home, keys)
@@ -67,6 +74,14 @@ def backfill(
     text = f"{made}{len(keys)} rebalances from {keys[0]} to {keys[-1]} in {seconds:.1f} s under {home.root}"
     text += f", {blocked} of them with weights held over" if blocked else ""
     click.echo(f"{text} ({warning_of(home)})" if warning_of(home) else text)
+
+
+def _require_settings() -> None:
+    """Refuse to begin what could not be stored or computed; that nobody would be told of a failure is only said."""
+    for trouble in preflight():
+        if trouble.setting != ALERTS_VARIABLE:
+            raise ConfigurationError(str(trouble))
+        click.echo(str(trouble), err=True)
 
 
 def _keys(first: date, last: date) -> list[date]:

@@ -12,7 +12,6 @@ from resources.home import PROJECT, Home
 from resources.receipts import Receipts
 from resources.simulated_source import DEFAULT_END
 from resources.store import Store
-from sleevegraph.audit.facts import run_id
 from sleevegraph.audit.layout import REPORT
 from sleevegraph.calendar import START, grid_dates
 
@@ -39,11 +38,10 @@ def demo(context: click.Context, home: Home) -> None:
 
 def _verdicts(receipts: Receipts, keys: set[str]) -> list[str]:
     counts: Counter[tuple[str, str]] = Counter()
-    for path in receipts.root.rglob("*.json"):
-        if path.stem not in keys:
+    for asset, check, key in receipts.stored():
+        if key not in keys:
             continue  # a home may hold more than this demonstration
-        asset, check = path.parent.parent.relative_to(receipts.root).parts, path.parent.name
-        receipt = receipts.read(asset, check, path.stem)
+        receipt = receipts.read(asset, check, key)
         passed, warned = (receipt.passed, bool(receipt.findings)) if receipt else (False, False)
         counts[check, "failed" if not passed else "warned" if warned else "passed"] += 1
     checks = sorted({check for check, _ in counts})
@@ -56,7 +54,7 @@ def _verdicts(receipts: Receipts, keys: set[str]) -> list[str]:
 
 def _next(home: Home, newest: date) -> list[str]:
     elsewhere = "" if home.root == PROJECT else f" --home {home.root}"
-    bundle = home.runs / run_id(META, newest)
+    bundle = Store(home=str(home.root)).runs.path(META, newest)
     page = "make ui" if home.root == PROJECT else f"DAGSTER_HOME={home.dagster} .venv/bin/dagster dev"
     places = (
         (page, "the graph, its checks, figures and pictures of every partition"),

@@ -20,7 +20,9 @@ from profiles.sound import load_sound
 from resources.binance.market_lake import MarketLake
 from resources.grid import GRID
 from resources.home import Home
-from resources.lake import Lake
+from resources.lake import AssetPath, Lake, Status
+from resources.places import UnreachableLakeError, for_each
+from resources.preflight import preflight
 from resources.receipts import Receipts
 from resources.solver_pool import submit, unavailable
 from resources.store import recorded_source
@@ -47,7 +49,7 @@ Line = tuple[str, str]
 def doctor(home: Home) -> None:
     """Show Python, packages, engines, home, bars, grid position and verdicts; exit 1 if anything is broken."""
     broken = False
-    for parts in (_installation(), _engines(), _home(home), _market(home), _grid(home), _verdicts(home)):
+    for parts in (_installation(), _engines(), _settings(), _home(home), _market(home), _grid(home), _verdicts(home)):
         for what, text in parts:
             broken = broken or what == PROBLEM
             click.echo(f"{f'{what}:':<18} {text}")
@@ -62,6 +64,11 @@ def _installation() -> Iterator[Line]:
             yield package, version(package)
         except PackageNotFoundError:
             yield PROBLEM, f"{package}: expected it installed, found nothing; run make install"
+
+
+def _settings() -> Iterator[Line]:
+    """What the environment names, tried."""
+    yield from ((PROBLEM, str(trouble)) for trouble in preflight())
 
 
 def _engines() -> Iterator[Line]:
@@ -102,7 +109,8 @@ def _home(home: Home) -> Iterator[Line]:
     while not where.exists():
         where = where.parent
     yield "home", f"{home.root}" + ("" if where == home.root else " (does not exist yet; backfill makes it)")
-    for folder in (where, home.dagster, home.lake, home.receipts):
+    yield "lake", str(home.lake)
+    for folder in (where, home.dagster, *(folder for folder in (home.lake, home.receipts) if isinstance(folder, Path))):
         try:
             if folder == where or folder.exists():
                 with tempfile.TemporaryFile(dir=folder):
@@ -186,16 +194,22 @@ def _verdicts(home: Home) -> Iterator[Line]:
     """Read every partition's header and every receipt."""
     lake = Lake(home.lake)
     stands: Counter[str] = Counter()
-    for file in sorted(home.lake.rglob("[!.]*.parquet")):
-        try:
-            status, _ = lake.standing(file.parent.relative_to(home.lake).parts, file.stem)
-            stands[status.value] += 1
-        except SleevegraphError as error:
-            yield PROBLEM, f"lake: {error}"
+    with lake.one_look():
+        standings = list(for_each(home.lake, lambda stored: _standing(lake, *stored), lake.stored()))
+    stands.update(found for found in standings if found in set(Status))
+    yield from ((PROBLEM, f"lake: {found}") for found in standings if found not in set(Status))
     yield "partitions", ", ".join(f"{count} {status}" for status, count in sorted(stands.items())) or "none"
     receipts, judged = Receipts(home.receipts, lake), Counter[str]()
-    for file in home.receipts.rglob("*.json"):
-        *asset, check = file.parent.relative_to(home.receipts).parts
-        receipt = receipts.read(tuple(asset), check, file.stem)
+    for receipt in for_each(home.receipts, lambda stored: receipts.read(*stored), receipts.stored()):
         judged["unreadable" if receipt is None else "passed" if receipt.passed else "failed"] += 1
     yield "receipts", ", ".join(f"{judged[verdict]} {verdict}" for verdict in ("passed", "failed", "unreadable"))
+
+
+def _standing(lake: Lake, asset: AssetPath, partition: str) -> str:
+    """How a partition stands, or what is wrong with it."""
+    try:
+        return lake.standing(asset, partition)[0].value
+    except UnreachableLakeError:
+        raise
+    except SleevegraphError as error:
+        return str(error)

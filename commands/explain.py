@@ -10,7 +10,7 @@ import click
 import polars as pl
 
 from assets.keys import RATINGS, UNIVERSE, signal_path, stage
-from commands.home import GridDate, with_home
+from commands.home import GridDate, reading, with_home
 from commands.in_force import books_in_force, decision_in_force, meta_standing, sleeve_standing
 from commands.in_use import manifest_in_use
 from commands.stored import chosen_rebalance, warning_of
@@ -79,6 +79,7 @@ class Story:
 @click.argument("symbol")
 @click.option("--on", type=GridDate(), help="Rebalance date; by default the newest that is stored.")
 @with_home
+@reading
 def explain(home: Home, symbol: str, on: date | None) -> None:
     """Follow SYMBOL (BTCUSDT or BINANCE:BTCUSDT) through one rebalance: where it was dropped or what it weighs."""
     manifest = manifest_in_use()

@@ -10,7 +10,7 @@ from rich.table import Table
 from assets.gate_states import GateState, gate_states
 from assets.gates import all_gates
 from assets.keys import UNIVERSE
-from commands.home import GridDate, stdout_console, with_home
+from commands.home import GridDate, reading, stdout_console, with_home
 from commands.in_use import manifest_in_use
 from commands.stored import chosen_rebalance, warning_of
 from resources.home import Home
@@ -26,6 +26,7 @@ STYLES = {"PASSED": "green", "WARNED": "yellow", "ACCEPTED": "cyan", "FAILED": "
 @click.command()
 @click.option("--on", type=GridDate(), help="Rebalance date; by default the newest that is stored.")
 @with_home
+@reading
 def gates(home: Home, on: date | None) -> None:
     """Show the state of every gate at one rebalance; exit 1 if any of them blocks."""
     store = Store(home=str(home.root))

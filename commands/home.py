@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from datetime import date
 from functools import wraps
+from pathlib import Path
 from shutil import disk_usage
 from textwrap import shorten
 from typing import Any
@@ -16,8 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from yaml import YAMLError
 
 from resources.atomic import write_atomically
-from resources.home import HOME_VARIABLE, PROJECT, Home, find_home
+from resources.home import HOME_VARIABLE, LAKE_VARIABLE, PROJECT, Home, find_home, record_lake, with_its_lake
 from resources.origin import record_origin
+from resources.places import one_look
+from resources.postgres import postgres_trouble
 from sleevegraph.calendar import require_on_grid
 from sleevegraph.errors import ConfigurationError, SleevegraphError
 
@@ -42,24 +45,41 @@ def with_home(command: Callable[..., None]) -> Callable[..., None]:
         except BrokenPipeError:
             raise  # whoever read the output has enough of it
         except (SleevegraphError, OSError, dg.DagsterError, SQLAlchemyError) as error:
-            raise click.ClickException(_said(error, find_home(folder))) from error
+            raise click.ClickException(_said(error, folder)) from error
 
     return wrapped
 
 
-def _said(error: Exception, home: Home) -> str:
+def reading(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command that only reads look at each folder of an object store once; below `with_home`."""
+
+    @wraps(command)
+    def wrapped(home: Home, **options: Any) -> None:
+        with one_look(home.lake):
+            command(home=home, **options)
+
+    return wrapped
+
+
+def _said(error: Exception, folder: str) -> str:
     """The error as one line; of a full disk, which shows wherever it is written to first, what it means."""
     text = " ".join(str(error).split())
     sign = next((sign for sign in _FULL if sign in text), None)
     if sign is None:
         return text
-    free = decimal(disk_usage(home.root).free)
-    return f"{home.root}: expected room on its disk, found {free} left ({sign}); make room and run this again"
+    root = find_home(folder).root
+    free = decimal(disk_usage(root).free)
+    return f"{root}: expected room on its disk, found {free} left ({sign}); make room and run this again"
 
 
 def prepared(home: Home) -> Home:
-    """Set what Dagster and our resources read, so that both use this home."""
+    """Set what Dagster and our resources read, so that both use this home; ConfigurationError where its lake is elsewhere."""
+    with_its_lake(home)
     os.environ[HOME_VARIABLE] = str(home.root)
+    if home.objects:
+        os.environ[LAKE_VARIABLE] = home.objects
+    else:
+        os.environ.pop(LAKE_VARIABLE, None)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
     return home
 
@@ -69,7 +89,9 @@ def create(home: Home) -> None:
     if home.root.exists() and not home.root.is_dir():
         raise ConfigurationError(f"--home: expected a folder, found a file at {home.root}")
     home.dagster.mkdir(parents=True, exist_ok=True)
-    home.lake.mkdir(parents=True, exist_ok=True)
+    if isinstance(home.lake, Path):
+        home.lake.mkdir(parents=True, exist_ok=True)
+    record_lake(home)
     record_origin(home)
     settings = home.dagster / "dagster.yaml"
     if not settings.exists():
@@ -78,7 +100,9 @@ def create(home: Home) -> None:
 
 
 def open_instance(home: Home) -> dg.DagsterInstance:
-    """Open Dagster's instance of a home; ConfigurationError where its settings cannot be read."""
+    """Open Dagster's instance of a home; ConfigurationError where its settings or its database cannot be used."""
+    for trouble in postgres_trouble():  # at once, where Dagster would go on trying for some seconds
+        raise ConfigurationError(str(trouble))
     try:
         return dg.DagsterInstance.get()
     except (dg.DagsterInvalidConfigError, YAMLError) as error:

@@ -15,7 +15,7 @@ from assets.keys import KNOWN_BARS
 from commands.home import prepared
 from commands.progress import quiet_run
 from resources.acceptances import Acceptance
-from resources.home import HOME_VARIABLE, Home
+from resources.home import HOME_VARIABLE, LAKE_VARIABLE, Home
 from resources.lake import BARS, AssetPath, Lake
 from resources.scratch_home import scratch_home
 from resources.solver_pool import warm_up
@@ -63,11 +63,11 @@ def rebuilding(home: Home, claim: Claim, console: Console) -> Iterator[Store]:
     warm_up(sorted({engine for sleeve in claim.manifest.sleeves for engine in sleeve.risk.engines}))
     defs, assets = _graph(claim.manifest.model_dump_json(), claim.portfolio)
     names, key = ["/".join(asset) for asset in assets], str(claim.at)
-    with scratch_home(home, assets, claim.at) as scratch:
+    with scratch_home(home, assets, claim.at) as scratch, _at_home(scratch):
         made = Store(home=str(scratch.root))
         for accepted in claim.acceptances():
             made.acceptances.write(Acceptance(**{field.name: accepted[field.name] for field in fields(Acceptance)}))
-        with _at_home(scratch), dg.DagsterInstance.ephemeral(settings={"telemetry": {"enabled": False}}) as instance:
+        with dg.DagsterInstance.ephemeral(settings={"telemetry": {"enabled": False}}) as instance:
             quiet_run(defs, "rebalance", names, instance, console, partitions=(key, key))
         yield made
 
@@ -112,14 +112,14 @@ def _graph(manifest: str, portfolio: str) -> tuple[dg.Definitions, list[AssetPat
 @contextmanager
 def _at_home(home: Home) -> Iterator[None]:
     """Let Dagster and our resources use a home for as long as the block runs."""
-    before = {name: os.environ.get(name) for name in (HOME_VARIABLE, "DAGSTER_HOME")}
+    before = {name: os.environ.get(name) for name in (HOME_VARIABLE, LAKE_VARIABLE, "DAGSTER_HOME")}
     prepared(home)
     try:
         yield
     finally:
         for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value
 

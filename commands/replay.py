@@ -10,9 +10,12 @@ import dagster as dg
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
+from commands.place import PLACE
 from commands.rebuild import replayed
-from resources.bundle_files import NAME, bundles_at, is_bundle, read_bundle
-from resources.home import Home
+from resources.bundle_files import NAME, bundles_at, is_bundle, read_bundle, run_of
+from resources.home import Home, find_home, has_lake, home_at, with_its_lake
+from resources.packing import SUFFIX
+from resources.places import Place
 from sleevegraph.audit.claim import Claim, claimed
 from sleevegraph.audit.evidence import Evidence, UnreadableError
 from sleevegraph.audit.replay import Comparison
@@ -44,22 +47,22 @@ class Outcome:
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=PLACE)
 @click.option(
     "--home", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Whose bars; else those around PATH."
 )
 @click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Only N of the bundles, drawn at random.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
-def replay(paths: Sequence[Path], folder: Path | None, sample: int | None, seed: int) -> None:
+def replay(paths: Sequence[Place], folder: Path | None, sample: int | None, seed: int) -> None:
     """Compute rebalances again from a home's bars and compare them with audit bundles, bit for bit.
 
     PATH is a bundle, a folder of bundles or a home. One line per stage, check and file of one bundle; of several, one
     line per bundle. Exit 1 if anything differs. The home is left as it is.
     """
     try:
-        single = len(paths) == 1 and is_bundle(paths[0].absolute())
-        bundles = list(dict.fromkeys(bundle for path in paths for bundle in bundles_at(path.absolute())))
-    except (ConfigurationError, OSError) as error:
+        single = len(paths) == 1 and is_bundle(paths[0])
+        bundles = list(dict.fromkeys(bundle for path in paths for bundle in bundles_at(path)))
+    except (SleevegraphError, OSError) as error:
         raise click.ClickException(_line(str(error))) from error
     if sample is not None and sample < len(bundles):
         drawn = set(random.Random(seed).sample(bundles, sample))  # noqa: S311 - has to be arbitrary, and the same again
@@ -79,7 +82,7 @@ def replay(paths: Sequence[Path], folder: Path | None, sample: int | None, seed:
         raise click.exceptions.Exit(1)
 
 
-def _outcome(bundle: Path, folder: Path | None) -> Outcome:
+def _outcome(bundle: Place, folder: Path | None) -> Outcome:
     try:
         home = _home(bundle, folder)
         comparisons, environment = replayed(home, _claim(bundle, home), Console(stderr=True))
@@ -90,19 +93,24 @@ def _outcome(bundle: Path, folder: Path | None) -> Outcome:
     return Outcome(comparisons, environment)
 
 
-def _home(bundle: Path, folder: Path | None) -> Home:
-    """The home that is named, or the one that the bundle lies in."""
-    for root in [folder] if folder else bundle.resolve().parents:
-        if Home(root).lake.is_dir():
-            return Home(root.resolve())
+def _home(bundle: Place, folder: Path | None) -> Home:
+    """The home that is named, or the one that the bundle lies in: in object storage, the environment's."""
+    if not folder and not isinstance(bundle, Path):
+        home = with_its_lake(find_home())
+        if home.objects and home.runs == bundle.parent:
+            return home
+    for root in [folder] if folder else bundle.resolve().parents if isinstance(bundle, Path) else []:
+        home = home_at(root.resolve())
+        if has_lake(home):
+            return home
     where = f"found none in {folder}" if folder else f"found none around {bundle}; name it with --home"
     raise ConfigurationError(f"expected a home with a lake (data/lake), {where}")
 
 
-def _claim(bundle: Path, home: Home) -> Claim:
+def _claim(bundle: Place, home: Home) -> Claim:
     def beside(run: str) -> Evidence:
-        place = home.runs / run
-        return _evidence(place) if NAME.fullmatch(run) and place.is_dir() else Evidence({})
+        place = home.runs / (run if isinstance(home.runs, Path) else f"{run}{SUFFIX}")
+        return _evidence(place) if NAME.fullmatch(run) and is_bundle(place) else Evidence({})
 
     try:
         return claimed(_evidence(bundle), beside)
@@ -111,12 +119,12 @@ def _claim(bundle: Path, home: Home) -> Claim:
         raise AuditError(f"{file}{error}; run sleevegraph verify {bundle}") from error
 
 
-def _evidence(folder: Path) -> Evidence:
+def _evidence(folder: Place) -> Evidence:
     found = read_bundle(folder)
-    return Evidence(found.files, folder=folder.name, unreadable=found.unreadable)
+    return Evidence(found.files, folder=run_of(folder), unreadable=found.unreadable)
 
 
-def _tell(bundle: Path, found: Outcome) -> None:
+def _tell(bundle: Place, found: Outcome) -> None:
     if found.error:
         raise click.ClickException(f"{bundle.name}: {found.error}")
     for one in found.comparisons:
@@ -129,7 +137,7 @@ def _tell(bundle: Path, found: Outcome) -> None:
     click.echo(f"{_line(bundle.name)}: {_line(first)}")
 
 
-def _tell_shortly(bundle: Path, found: Outcome) -> None:
+def _tell_shortly(bundle: Place, found: Outcome) -> None:
     text = found.error
     if found.first:
         made = f" ({found.environment})" if found.environment else ""

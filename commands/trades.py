@@ -9,7 +9,7 @@ import polars as pl
 
 from assets.keys import stage
 from assets.trades import decided_before, filters_before, nets, reduce_only_because
-from commands.home import GridDate, stdout_console, with_home
+from commands.home import GridDate, reading, stdout_console, with_home
 from commands.in_force import Decision, books_in_force, decision_in_force, standings
 from commands.in_use import sound_in_use
 from commands.stored import chosen_rebalance, warning_of
@@ -42,6 +42,7 @@ from sleevegraph.trading.trade_list import Terms, trade_list
 @click.option("--risk-profile", "profile", type=click.Choice(RISK_PROFILES), default="hrp", show_default=True)
 @click.option("--format", "shape", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
 @with_home
+@reading
 def trades(
     home: Home, meta: str, on: date | None, equity: float | None, holdings: Path | None, profile: str, shape: str
 ) -> None:

@@ -7,26 +7,32 @@ from pathlib import Path
 
 import click
 
-from resources.bundle_files import RUNS, Neighbourhood, bundles_at, is_bundle, read_bundle
-from resources.home import Home
+from commands.place import PLACE
+from resources.bundle_files import RUNS, Neighbourhood, bundles_at, is_bundle, read_bundle, run_of
+from resources.home import Home, has_lake
 from resources.origin import place_of, recorded_origin
+from resources.places import Place
 from sleevegraph.audit.verification import Guarantee
 from sleevegraph.audit.verification import verify as judged
-from sleevegraph.errors import ConfigurationError
+from sleevegraph.errors import ConfigurationError, SleevegraphError
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
-def verify(paths: Sequence[Path]) -> None:
-    """Verify audit bundles from their own files: PATH is a bundle, a folder of bundles or a home.
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=PLACE)
+def verify(paths: Sequence[Place]) -> None:
+    """Verify audit bundles from their own files: PATH is a bundle, a folder of bundles or a home, on a disk or s3://.
 
     One line per guarantee of one bundle; of several, the lines of those that fail, and a count. Exit 1 if any fails.
     """
     try:
-        single = len(paths) == 1 and is_bundle(paths[0].absolute())
-        bundles = list(dict.fromkeys(bundle for path in paths for bundle in bundles_at(path.absolute())))
-    except (ConfigurationError, OSError) as error:
+        single = len(paths) == 1 and is_bundle(paths[0])
+        bundles = list(dict.fromkeys(bundle for path in paths for bundle in bundles_at(path)))
+        _verify(bundles, single=single)
+    except (SleevegraphError, OSError) as error:
         raise click.ClickException(" ".join(str(error).split())) from error
+
+
+def _verify(bundles: Sequence[Place], *, single: bool) -> None:
     failed = 0
     beside = {folder: Neighbourhood(folder) for folder in dict.fromkeys(bundle.parent for bundle in bundles)}
     for bundle in bundles:
@@ -46,10 +52,10 @@ def verify(paths: Sequence[Path]) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _guarantees(bundle: Path, hood: Neighbourhood) -> list[Guarantee]:
+def _guarantees(bundle: Place, hood: Neighbourhood) -> list[Guarantee]:
     found = read_bundle(bundle)
     with _silent_readers():
-        return judged(found.files, hood.of(bundle.name), folder=bundle.name, unreadable=found.unreadable)
+        return judged(found.files, hood.of(run_of(bundle)), folder=run_of(bundle), unreadable=found.unreadable)
 
 
 @contextmanager
@@ -65,14 +71,14 @@ def _silent_readers() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _home_note(folder: Path) -> str:
+def _home_note(folder: Place) -> str:
     """What a reader must know of the home whose bundles lie in `folder`; empty where it is still where it was made."""
-    if folder.name != RUNS:
+    if folder.name != RUNS or not isinstance(folder, Path):
         return ""
     home = Home(folder.parent.resolve())
     without = ""
     try:
-        without = "" if home.lake.is_dir() else "; no lake is beside the bundles, so nothing can be replayed"
+        without = "" if has_lake(home) else "; no lake is beside the bundles, so nothing can be replayed"
         made, now = recorded_origin(home), place_of(home)
     except (ConfigurationError, OSError) as error:
         return f"{error}; nothing in a bundle depends on it{without}"

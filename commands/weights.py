@@ -15,7 +15,7 @@ from rich.table import Table
 
 from assets.keys import stage
 from assets.metas import sleeves_below
-from commands.home import GridDate, stdout_console, with_home
+from commands.home import GridDate, reading, stdout_console, with_home
 from commands.in_force import Decision, books_in_force, decision_in_force, standings
 from commands.in_use import sound_in_use
 from commands.stored import chosen_rebalance, warning_of
@@ -38,6 +38,7 @@ MAX_COLUMNS = 12
 @click.option("--risk-profile", "profile", type=click.Choice(RISK_PROFILES), default="hrp", show_default=True)
 @click.option("--format", "shape", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
 @with_home
+@reading
 def weights(home: Home, meta: str, on: date | None, profile: str, shape: str) -> None:
     """Show the physical weights of META that are in force, with the contribution of every sleeve."""
     sound = sound_in_use()

@@ -2,10 +2,10 @@
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from resources.atomic import write_atomically
+from resources import places
 from resources.lake import AssetPath
+from resources.places import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,14 @@ class Acceptance:
 class Acceptances:
     """Acceptances under `root`, by asset, check and partition."""
 
-    def __init__(self, root: Path) -> None:
-        """Use the folder `root`, which need not exist yet."""
+    def __init__(self, root: Place) -> None:
+        """Use the folder `root`, on a disk or in object storage, which need not exist yet."""
         self.root = root
 
     def of(self, asset: AssetPath, check: str, partition: str) -> Acceptance | None:
         """Return what was accepted; one that cannot be read counts as none."""
         try:
-            return Acceptance(**json.loads(self._path(asset, check, partition).read_text(encoding="utf-8")))
+            return Acceptance(**json.loads(places.content(self._path(asset, check, partition))[1].decode()))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
@@ -42,7 +42,7 @@ class Acceptances:
         """Store an acceptance, replacing that of an older verdict."""
         path = self._path(tuple(acceptance.asset.split("/")), acceptance.check, acceptance.partition)
         text = json.dumps(asdict(acceptance), sort_keys=True, indent=1)
-        write_atomically(path, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
+        places.put(path, f"{text}\n".encode())
 
-    def _path(self, asset: AssetPath, check: str, partition: str) -> Path:
+    def _path(self, asset: AssetPath, check: str, partition: str) -> Place:
         return self.root.joinpath(*asset, check, f"{partition}.json")

@@ -9,7 +9,7 @@ import httpx
 
 from resources.channels import ALERTS_VARIABLE, Channel, channels
 from resources.notifier import each
-from resources.preflight import Trouble
+from resources.trouble import Trouble
 
 SECONDS = 3.0
 STILL = "everything else works: facts are kept in the outbox, and sent once it does"

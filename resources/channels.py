@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from resources.deliveries import Message
-from resources.preflight import without_secrets
+from resources.trouble import without_secrets
 from sleevegraph.alert_messages import record_of, worded
 from sleevegraph.alerts import Kind
 

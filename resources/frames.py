@@ -3,20 +3,15 @@
 import hashlib
 from collections import OrderedDict
 from io import BytesIO
-from pathlib import Path
 from threading import Lock
 
 import polars as pl
 
+from resources import places
+from resources.places import Place, Version
+
 MAX_PATHS = 100_000
 """Whose content is remembered; each takes some 200 bytes."""
-
-Version = tuple[int, int, int, int]
-"""Inode, both times and size of a file.
-
-Whoever writes it again, atomically, makes a new inode; whoever writes into it and sets its time back changes the other
-one, which only the system sets.
-"""
 
 
 class Frames:
@@ -29,19 +24,20 @@ class Frames:
         """Hold nothing yet."""
         self._limit, self._size = limit, 0
         self._frames: OrderedDict[str, pl.DataFrame] = OrderedDict()
-        self._contents: OrderedDict[Path, tuple[Version, str]] = OrderedDict()
+        self._contents: OrderedDict[Place, tuple[Version, str]] = OrderedDict()
         self._lock = Lock()
 
-    def read(self, path: Path) -> pl.DataFrame:
+    def read(self, path: Place) -> pl.DataFrame:
         """Rows of a Parquet file; raises what polars and the file system raise."""
-        stat = path.stat()
-        version = (stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size)
+        version = places.version(path)
+        if version is None:
+            raise FileNotFoundError(path)
         with self._lock:
             known, content = self._contents.get(path, (None, ""))
             if known == version and content in self._frames:
                 self._frames.move_to_end(content)
                 return self._frames[content].clone()
-        content, frame = self._load(path)
+        version, content, frame = self._load(path, version)
         with self._lock:
             self._contents[path] = (version, content)
             self._contents.move_to_end(path)
@@ -50,13 +46,13 @@ class Frames:
             self._keep(content, frame)
         return frame.clone()
 
-    def _load(self, path: Path) -> tuple[str, pl.DataFrame]:
-        written = path.read_bytes()
+    def _load(self, path: Place, version: Version) -> tuple[Version, str, pl.DataFrame]:
+        version, written = places.content(path, version)
         content = hashlib.sha256(written).hexdigest()
         with self._lock:
             if content in self._frames:
-                return content, self._frames[content]
-        return content, pl.read_parquet(BytesIO(written))
+                return version, content, self._frames[content]
+        return version, content, pl.read_parquet(BytesIO(written))
 
     def _keep(self, content: str, frame: pl.DataFrame) -> None:
         if frame.estimated_size() > self._limit:

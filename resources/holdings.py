@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
@@ -80,14 +79,15 @@ class Holding:
 
     def disk(self) -> Disk:
         """Files of rows, without what is kept beside them."""
-        sizes = [path.stat().st_size for path in self._paths()]
+        sizes = list(self._sizes())
         return Disk(len(sizes), sum(sizes))
 
-    def _paths(self) -> Iterator[Path]:
+    def _sizes(self) -> Iterator[int]:
         if self._dataset is None:
-            return (self._lake.path(BARS, month) for month in self.months)
+            return (self._lake.size(BARS, month) for month in self.months)
         folder = self._market.root / self.name
-        return chain.from_iterable((folder / month).glob("[!.]*.parquet") for month in self.months)
+        files = chain.from_iterable((folder / month).glob("[!.]*.parquet") for month in self.months)
+        return (path.stat().st_size for path in files)
 
     def archive_files(self) -> int | None:
         """How many files of the archive the rows come from; None where there is no archive."""

@@ -1,30 +1,38 @@
 """The lake: one Parquet file per asset and partition, and the only door to market bars."""
 
 import hashlib
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from datetime import date, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 from polars.exceptions import PolarsError
 
-from resources.atomic import write_atomically
+from resources import places
 from resources.frames import Frames
+from resources.places import ChangedError, Place, Version
 from sleevegraph.audit.bars_days import day_hashes
 from sleevegraph.bars import BAR_SCHEMA, MergeReport, merge_bars
 from sleevegraph.errors import LakeError
 from sleevegraph.panel import VALUES, Panel, build_panel
 
 AssetPath = tuple[str, ...]
+T = TypeVar("T")
 
 BARS: AssetPath = ("daily_bars",)
 CORROBORATION: AssetPath = ("corroboration",)
 _STATUS, _REASON, _TELEMETRY = "sleevegraph_status", "sleevegraph_reason", "sleevegraph_telemetry"
+_BARS = "sleevegraph_bars"
 """Keys in a Parquet file's own metadata."""
+
+SUFFIX = ".parquet"
+PATIENCE = 3
+"""How often bars are read that another process replaces meanwhile."""
 
 _FRAMES = Frames(limit=2**28)
 """A child of several metas is read by each of them, by their checks and by every report: its file is opened once."""
@@ -40,24 +48,38 @@ class Status(StrEnum):
     """Not decided: a gate or an error stood in the way, and the last certified weights stay in force."""
 
 
+class AbsentError(LakeError):
+    """A partition that is not stored."""
+
+
 class Lake:
     """Partitions under `root`; every write is atomic, every read says what is missing."""
 
-    def __init__(self, root: Path) -> None:
-        """Use the folder `root`, which need not exist yet."""
+    def __init__(self, root: Place) -> None:
+        """Use the folder `root`, on a disk or in object storage, which need not exist yet."""
         self.root = root
 
-    def path(self, asset: AssetPath, partition: str) -> Path:
+    def path(self, asset: AssetPath, partition: str) -> Place:
         """Where a partition is or would be."""
-        return self.root.joinpath(*asset) / f"{partition}.parquet"
+        return self.root.joinpath(*asset, f"{partition}{SUFFIX}")
 
     def has(self, asset: AssetPath, partition: str) -> bool:
         """Whether a partition is stored."""
-        return self.path(asset, partition).is_file()
+        return places.version(self.path(asset, partition)) is not None
 
     def partitions(self, asset: AssetPath) -> list[str]:
         """Stored partition keys, ascending."""
-        return sorted(p.stem for p in self.root.joinpath(*asset).glob("[!.]*.parquet"))
+        stored = places.names(self.root.joinpath(*asset))
+        return [name.removesuffix(SUFFIX) for name in stored if name.endswith(SUFFIX)]
+
+    def stored(self) -> list[tuple[AssetPath, str]]:
+        """Every partition of every asset, ascending."""
+        files = (parts for parts in places.below(self.root) if parts[-1].endswith(SUFFIX))
+        return [(asset, name.removesuffix(SUFFIX)) for *above, name in files for asset in [tuple(above)]]
+
+    def size(self, asset: AssetPath, partition: str) -> int:
+        """Bytes of a stored partition."""
+        return int(self._existing(asset, partition)[1][-1])
 
     def write(
         self,
@@ -67,23 +89,29 @@ class Lake:
         status: Status = Status.OK,
         reason: str = "",
         telemetry: Sequence[str] = (),
+        made_of: str = "",
     ) -> str:
         """Store a partition and return its digest; one that stands OK must have rows.
 
         `telemetry` names columns that say how the rows were made, such as a time taken: they are stored, but not part
-        of what is judged, so the digest leaves them out.
+        of what is judged, so the digest leaves them out. `made_of` is the digest of the bars that the rows were made of.
         """
         if frame.is_empty() and status is Status.OK:
             raise LakeError(f"{'/'.join(asset)} {partition}: expected rows, found none; nothing was written")
         metadata = {_STATUS: status.value, _REASON: reason}
         metadata |= {_TELEMETRY: ",".join(telemetry)} if telemetry else {}
+        metadata |= {_BARS: made_of} if made_of else {}
         path = self.path(asset, partition)
-        write_atomically(path, lambda temporary: frame.write_parquet(temporary, metadata=metadata))
+        places.fill(path, lambda target: frame.write_parquet(target, metadata=metadata))
         return digest(path)
+
+    def remove(self, asset: AssetPath, partition: str) -> None:
+        """Delete a partition that may be stored."""
+        places.remove(self.path(asset, partition))
 
     def read(self, asset: AssetPath, partition: str) -> pl.DataFrame:
         """Return a stored partition; LakeError when absent or unreadable."""
-        path = self._existing(asset, partition)
+        path, _ = self._existing(asset, partition)
         try:
             return _FRAMES.read(path)
         except PolarsError as error:
@@ -91,23 +119,28 @@ class Lake:
 
     def standing(self, asset: AssetPath, partition: str) -> tuple[Status, str]:
         """How the stored partition stands, and why."""
-        path = self._existing(asset, partition)
-        try:
-            metadata = pl.read_parquet_metadata(path)
-        except PolarsError as error:
-            raise self._unreadable(asset, partition, error) from error
+        metadata = self._metadata(asset, partition)
         return Status(metadata.get(_STATUS, Status.OK)), metadata.get(_REASON, "")
+
+    def made_of(self, asset: AssetPath, partition: str) -> str:
+        """Digest of the bars that a stored partition was made of; empty where it does not say."""
+        return self._metadata(asset, partition).get(_BARS, "")
+
+    def rows(self, asset: AssetPath, partition: str) -> int:
+        """How many rows a stored partition has."""
+        counted = self._settled(lambda: pl.scan_parquet(self._source(asset, partition), glob=False).select(pl.len()))
+        return int(counted.collect().item())
 
     def digest(self, asset: AssetPath, partition: str) -> str:
         """SHA-256 of a stored partition, its telemetry left out."""
-        return digest(self._existing(asset, partition))
+        return self._settled(lambda: digest(*self._existing(asset, partition)))
 
     def scan(self, asset: AssetPath) -> pl.LazyFrame:
         """Every partition of an asset, lazily; a blocked one has no rows."""
-        files = [self.path(asset, partition) for partition in self.partitions(asset)]
-        if not files:
+        partitions = self.partitions(asset)
+        if not partitions:
             raise LakeError(f"{'/'.join(asset)}: expected partitions under {self.root}, found none; run a backfill")
-        return pl.scan_parquet(files, glob=False)
+        return self._settled(lambda: self._scanned(asset, partitions))
 
     def has_bars(self) -> bool:
         """Whether any bar was ingested."""
@@ -118,9 +151,8 @@ class Lake:
         months = [m for m in self.partitions(BARS) if m <= f"{at:%Y-%m}"]
         if not months:
             raise LakeError(f"daily_bars: expected bars before {at}, found none under {self.root}; run an ingest")
-        files = [self.path(BARS, month) for month in months]
         try:
-            known = pl.scan_parquet(files, glob=False).filter(pl.col("date") < at)
+            known = self._settled(lambda: self._scanned(BARS, months)).filter(pl.col("date") < at)
             chosen = known if symbols is None else known.filter(pl.col("symbol").is_in(list(symbols)))
             return chosen.sort("symbol", "date").collect()
         except PolarsError:
@@ -130,12 +162,12 @@ class Lake:
 
     def bars_digest(self, at: date) -> str:
         """SHA-256 over the hashes of all days before `at`; later bars do not change it, revised ones do."""
-        days = _hashed_days(*self._bars_files())
+        days = self._settled(lambda: _hashed_days(*self._bars_files()))
         return hashlib.sha256("".join(line for day, line in days if day < at).encode()).hexdigest()
 
     def panel_before(self, at: date) -> Panel:
         """`bars_before`, as matrices that nobody can write to: every asset of a run reads the same ones."""
-        return _panel_before(self.root, at, *self._bars_files())
+        return self._settled(lambda: _panel_before(self.root, at, *self._bars_files()))
 
     def newest_bar(self) -> date | None:
         """Date of the last bar, from the bars themselves."""
@@ -157,7 +189,7 @@ class Lake:
             if key not in before or not bars.equals(before[key]):
                 self.write(BARS, str(key[0]), bars)
         for key in before.keys() - after.keys():
-            self.path(BARS, str(key[0])).unlink()
+            self.remove(BARS, str(key[0]))
         return report
 
     def known_bars(self) -> pl.DataFrame:
@@ -165,18 +197,45 @@ class Lake:
         frames = [self.read(BARS, month) for month in self.partitions(BARS)]
         return pl.concat(frames).sort("symbol", "date") if frames else BAR_SCHEMA.to_frame()
 
-    def _bars_files(self) -> list[tuple[Path, int, int]]:
-        """Files of bars, and what changes with each of them."""
-        stats = [(path, path.stat()) for path in (self.path(BARS, month) for month in self.partitions(BARS))]
-        return [(path, stat.st_mtime_ns, stat.st_size) for path, stat in stats]
+    def one_look(self) -> AbstractContextManager[None]:
+        """See `places.one_look`; of the verdicts and bundles beside this lake as well."""
+        return places.one_look(self.root)
 
-    def _existing(self, asset: AssetPath, partition: str) -> Path:
+    def _bars_files(self) -> list[tuple[Place, Version]]:
+        """Files of bars, and what changes with each of them."""
+        with self.one_look():
+            return [self._existing(BARS, month) for month in self.partitions(BARS)]
+
+    def _scanned(self, asset: AssetPath, partitions: Sequence[str]) -> pl.LazyFrame:
+        """Stored partitions below each other."""
+        with self.one_look():
+            sources = list(places.for_each(self.root, lambda partition: self._source(asset, partition), partitions))
+        return pl.scan_parquet(sources, glob=False)
+
+    def _source(self, asset: AssetPath, partition: str) -> Path | BytesIO:
+        return places.source(*self._existing(asset, partition))
+
+    def _settled(self, read: Callable[[], T]) -> T:
+        """What is read, again where another process replaced it meanwhile."""
+        for _ in range(PATIENCE - 1):
+            with suppress(ChangedError):
+                return read()
+        return read()
+
+    def _metadata(self, asset: AssetPath, partition: str) -> dict[str, str]:
+        try:
+            return self._settled(lambda: pl.read_parquet_metadata(self._source(asset, partition)))
+        except PolarsError as error:
+            raise self._unreadable(asset, partition, error) from error
+
+    def _existing(self, asset: AssetPath, partition: str) -> tuple[Place, Version]:
         path = self.path(asset, partition)
-        if not path.is_file():
-            raise LakeError(
+        version = places.version(path)
+        if version is None:
+            raise AbsentError(
                 f"{'/'.join(asset)} {partition}: expected a stored partition at {path}, found none; materialise it first"
             )
-        return path
+        return path, version
 
     def _unreadable(self, asset: AssetPath, partition: str, error: PolarsError) -> LakeError:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -187,7 +246,7 @@ class Lake:
 
 
 @lru_cache(maxsize=2)
-def _panel_before(root: Path, at: date, *_files: tuple[Path, int, int]) -> Panel:
+def _panel_before(root: Place, at: date, *_files: tuple[Place, Version]) -> Panel:
     panel = build_panel(Lake(root).bars_before(at))
     for matrix in (panel.dates, panel.first_bar, panel.returns, *(getattr(panel, name) for name in VALUES)):
         matrix.flags.writeable = False
@@ -195,37 +254,39 @@ def _panel_before(root: Path, at: date, *_files: tuple[Path, int, int]) -> Panel
 
 
 @lru_cache(maxsize=4)
-def _hashed_days(*files: tuple[Path, int, int]) -> list[tuple[date, str]]:
+def _hashed_days(*files: tuple[Place, Version]) -> list[tuple[date, str]]:
     """Every day with bars and a line with its hash; files are read once per version, whoever asks."""
     if not files:
         return []
     try:
-        first, hashes = day_hashes(pl.concat(pl.read_parquet(path, glob=False) for path, *_ in files))
+        first, hashes = day_hashes(pl.concat(pl.read_parquet(places.source(*file), glob=False) for file in files))
     except PolarsError as error:
         raise LakeError(f"daily_bars: expected Parquet files in {files[0][0].parent}, found {error}") from error
     days = [(first + timedelta(days=i), found) for i, found in enumerate(hashes) if found]
     return [(day, f"{day} {found}\n") for day, found in days]
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal; of a partition with telemetry, of the rest of it."""
-    stat = path.stat()
-    return _digest(path, stat.st_mtime_ns, stat.st_size)
+def digest(path: Place, version: Version | None = None) -> str:
+    """SHA-256 of a file, in hexadecimal; of a partition with telemetry, of the rest of it. `version` where it is known."""
+    version = version or places.version(path)
+    if version is None:
+        raise FileNotFoundError(path)
+    return _digest(path, version)
 
 
 @lru_cache(maxsize=100_000)
-def _digest(path: Path, *_version: int) -> str:
+def _digest(path: Place, version: Version) -> str:
     """A guardrail asks for the same few files at every rebalance, so they are read once per version."""
-    content = path.read_bytes()
+    content = places.exactly(path, version)
     if _TELEMETRY.encode() in content:
         with suppress(PolarsError):  # a damaged file has a digest that nobody judged
-            content = _without_telemetry(path)
+            content = _without_telemetry(content)
     return hashlib.sha256(content).hexdigest()
 
 
-def _without_telemetry(path: Path) -> bytes:
-    metadata = pl.read_parquet_metadata(path)
-    kept = pl.read_parquet(path, glob=False).drop(metadata[_TELEMETRY].split(","))
+def _without_telemetry(content: bytes) -> bytes:
+    metadata = pl.read_parquet_metadata(BytesIO(content))
+    kept = pl.read_parquet(BytesIO(content)).drop(metadata[_TELEMETRY].split(","))
     buffer = BytesIO()
     kept.write_parquet(buffer, metadata={key: metadata[key] for key in (_STATUS, _REASON)})
     return buffer.getvalue()

@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
-from resources.preflight import Trouble
+from resources.trouble import Trouble
 
 POSTGRES_VARIABLE = "SLEEVEGRAPH_POSTGRES_URL"
 LIMIT_SECONDS = 5

@@ -1,41 +1,17 @@
-"""What the settings of this machine name, tried before anything depends on it: a database, a bucket, a broker, alerts."""
+"""What the settings of this machine name, tried before anything depends on it: a database, a lake, an executor, alerts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from urllib.parse import urlsplit, urlunsplit
 
+from resources.channel_probes import alerts_trouble
+from resources.executors import executor_troubles
+from resources.lake_trouble import lake_trouble
+from resources.postgres import postgres_trouble
+from resources.trouble import Trouble
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """A setting that does not work."""
-
-    setting: str
-    """Name of the environment variable."""
-    tried: str
-    """What was done, against which address; without secrets."""
-    found: str
-    """What came of it, and what to do."""
-    still: str
-    """What works all the same, and what does not."""
-
-    def __str__(self) -> str:
-        return f"{self.setting}: tried {self.tried}, found {self.found}; {self.still}"
-
-
-ATTEMPTS: list[Callable[[], list[Trouble]]] = []
+ATTEMPTS: list[Callable[[], list[Trouble]]] = [postgres_trouble, lake_trouble, executor_troubles, alerts_trouble]
 """Each tries one setting where it is set, and gives up after some seconds."""
 
 
 def preflight() -> list[Trouble]:
     """Try every setting that is set."""
     return [trouble for attempt in ATTEMPTS for trouble in attempt()]
-
-
-def without_secrets(url: str) -> str:
-    """A URL by scheme, host and port alone: the rest of one may be a password, a token or a webhook's secret path."""
-    parts = urlsplit(url)
-    try:
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        port = ""
-    return urlunsplit((parts.scheme, f"{parts.hostname or ''}{port}", "", "", ""))

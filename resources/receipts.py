@@ -7,15 +7,18 @@ receipt is as bad as a failed one.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
-from resources.atomic import write_atomically
-from resources.lake import BARS, AssetPath, Lake
+from resources import places
+from resources.lake import BARS, AbsentError, AssetPath, Lake
+from resources.places import Place
 from sleevegraph.errors import GateError
+
+SUFFIX = ".json"
 
 
 class State(StrEnum):
@@ -63,26 +66,31 @@ class Receipt:
 class Receipts:
     """Receipts under `root`, judged against the partitions of `lake`."""
 
-    def __init__(self, root: Path, lake: Lake) -> None:
-        """Use the folder `root`, which need not exist yet."""
+    def __init__(self, root: Place, lake: Lake) -> None:
+        """Use the folder `root`, on a disk or in object storage, which need not exist yet."""
         self.root = root
         self.lake = lake
 
-    def path(self, asset: AssetPath, check: str, partition: str) -> Path:
+    def path(self, asset: AssetPath, check: str, partition: str) -> Place:
         """Where a receipt is or would be."""
-        return self.root.joinpath(*asset, check, f"{partition}.json")
+        return self.root.joinpath(*asset, check, f"{partition}{SUFFIX}")
+
+    def stored(self) -> list[tuple[AssetPath, str, str]]:
+        """Asset, check and partition of every receipt, ascending."""
+        files = (parts for parts in places.below(self.root) if parts[-1].endswith(SUFFIX))
+        return [(tuple(asset), check, name.removesuffix(SUFFIX)) for *asset, check, name in files]
 
     def write(self, receipt: Receipt) -> None:
         """Store a receipt, replacing an older one."""
         path = self.path(tuple(receipt.asset.split("/")), receipt.check, receipt.partition)
         text = json.dumps(asdict(receipt), sort_keys=True, indent=1, default=str)
-        write_atomically(path, lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
+        places.put(path, f"{text}\n".encode())
 
     def read(self, asset: AssetPath, check: str, partition: str) -> Receipt | None:
         """Return a stored receipt, or None; one that cannot be read, or is of something else, counts as none."""
         path = self.path(asset, check, partition)
         try:
-            receipt = Receipt(**json.loads(path.read_text(encoding="utf-8")))
+            receipt = Receipt(**json.loads(places.content(path)[1].decode()))
         except (FileNotFoundError, ValueError, TypeError):
             return None
         named = (receipt.asset, receipt.check, receipt.partition) == ("/".join(asset), check, partition)
@@ -93,7 +101,7 @@ class Receipts:
 
     def fingerprint(self, asset: AssetPath, check: str, partition: str) -> str:
         """SHA-256 of a stored receipt."""
-        return hashlib.sha256(self.path(asset, check, partition).read_bytes()).hexdigest()
+        return hashlib.sha256(places.content(self.path(asset, check, partition))[1]).hexdigest()
 
     def state(
         self,
@@ -136,7 +144,9 @@ class Receipts:
             return self.lake.bars_digest(date.fromisoformat(partition))
         asset, _, other = name.partition("@")
         path, wanted = tuple(asset.split("/")), other or partition
-        return self.lake.digest(path, wanted) if self.lake.has(path, wanted) else "absent"
+        with suppress(AbsentError):
+            return self.lake.digest(path, wanted)
+        return "absent"
 
     def refusal(
         self, gates: Sequence[Gate], partition: str, *, by_todays_rules: bool = False, decided_before: bool = False
@@ -152,17 +162,18 @@ class Receipts:
             When a receipt is absent or stale: nobody judged what is stored, so nobody may build on it.
         """
         failed: dict[AssetPath, list[str]] = {}
-        for gate in gates:
-            rules = gate.rules if by_todays_rules else None
-            state, reason = self.state(gate.path, gate.check, partition, rules, decided_before=decided_before)
-            if state in {State.ABSENT, State.STALE}:
-                name = "/".join(gate.path)
-                raise GateError(
-                    f"{reason}; materialise {name} with its checks for {partition} "
-                    f"(dagster asset materialize --select {name} --partition {partition})"
-                )
-            if state is State.FAILED:
-                failed.setdefault(gate.path, []).append(reason)
+        with self.lake.one_look():
+            for gate in gates:
+                rules = gate.rules if by_todays_rules else None
+                state, reason = self.state(gate.path, gate.check, partition, rules, decided_before=decided_before)
+                if state in {State.ABSENT, State.STALE}:
+                    name = "/".join(gate.path)
+                    raise GateError(
+                        f"{reason}; materialise {name} with its checks for {partition} "
+                        f"(dagster asset materialize --select {name} --partition {partition})"
+                    )
+                if state is State.FAILED:
+                    failed.setdefault(gate.path, []).append(reason)
         return " | ".join(next(iter(failed.values()), []))
 
     def require(self, gates: Sequence[Gate], partition: str) -> None:

@@ -8,6 +8,7 @@ from datetime import date
 from fcntl import LOCK_EX, LOCK_SH, flock
 from pathlib import Path
 
+from resources.atomic import unwritable
 from sleevegraph.audit.facts import run_id
 from sleevegraph.audit.layout import LEDGER
 from sleevegraph.errors import AuditError
@@ -62,6 +63,8 @@ class Runs:
                 if place.is_dir():
                     place.rename(_aside(place))
                 new.rename(place)
+            except OSError as error:
+                raise unwritable(place, error) from error
             finally:
                 shutil.rmtree(new, ignore_errors=True)
             shutil.rmtree(_aside(place), ignore_errors=True)

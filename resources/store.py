@@ -13,9 +13,11 @@ from resources.atomic import write_atomically
 from resources.binance.environment import settings_from
 from resources.binance.market_lake import MarketLake
 from resources.binance.source import BinanceSource, Scope
-from resources.home import Home, find_home
+from resources.home import Home, find_home, record_lake, with_its_lake
 from resources.lake import Lake
 from resources.market_sources import MarketSource, SourceSettings, market_source
+from resources.outbox import Outbox
+from resources.packed_runs import PackedRuns
 from resources.receipts import Receipts
 from resources.runs import Runs
 from sleevegraph.errors import ConfigurationError
@@ -35,8 +37,8 @@ class Store(dg.ConfigurableResource[None]):
 
     @cached_property
     def folders(self) -> Home:
-        """Where everything is."""
-        return find_home(self.home)
+        """Where everything is; ConfigurationError for a home whose lake is elsewhere than SLEEVEGRAPH_LAKE says."""
+        return with_its_lake(find_home(self.home))
 
     @cached_property
     def lake(self) -> Lake:
@@ -51,12 +53,18 @@ class Store(dg.ConfigurableResource[None]):
     @cached_property
     def runs(self) -> Runs:
         """Audit bundles."""
-        return Runs(self.folders.runs)
+        runs = self.folders.runs
+        return Runs(runs) if isinstance(runs, Path) else PackedRuns(runs)
 
     @cached_property
     def acceptances(self) -> Acceptances:
         """Warnings that an operator accepted."""
         return Acceptances(self.folders.acceptances)
+
+    @cached_property
+    def alerts(self) -> Outbox:
+        """Facts for alerts, and who has heard of them; always on this machine's disk."""
+        return Outbox(self.folders.root / "data" / "alerts")
 
     @cached_property
     def market_lake(self) -> MarketLake:
@@ -117,6 +125,7 @@ class Store(dg.ConfigurableResource[None]):
 
         What a first ingest of an exchange asked for is what later ones ask for unless told otherwise.
         """
+        record_lake(self.folders)
         recorded = recorded_source(self.folders)
         asked = {key: os.environ.get(variable) for key, variable in _SCOPE.items()} if not recorded else {}
         record = {**asked, **recorded, "name": source.name}

@@ -11,7 +11,7 @@ from dagster._core.scheduler.instigation import InstigatorStatus, SensorInstigat
 
 from commands import up as up_module
 from commands.automate import SCHEDULE, SENSOR
-from resources.preflight import Trouble
+from resources.trouble import Trouble
 from tests.command_homes import refused, sleevegraph
 from tests.homes import environment
 

@@ -9,6 +9,7 @@ from polars.exceptions import PolarsError
 
 from resources.atomic import write_atomically
 from resources.frames import Frames
+from resources.places import Place, Version
 
 
 class CountedFrames(Frames):
@@ -18,9 +19,9 @@ class CountedFrames(Frames):
         super().__init__(limit)
         self.opened: list[str] = []
 
-    def _load(self, path: Path) -> tuple[str, pl.DataFrame]:
+    def _load(self, path: Place, version: Version) -> tuple[Version, str, pl.DataFrame]:
         self.opened.append(path.name)
-        return super()._load(path)
+        return super()._load(path, version)
 
 
 def write(path: Path, *values: float) -> Path:

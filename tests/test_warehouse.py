@@ -150,7 +150,7 @@ def test_another_process_reads_while_the_warehouse_and_a_partition_are_replaced(
         assert reader.stdout.readline() == f"{[before]}\n"
     assert reader.returncode == 0
     left = {file.name for file in warehouse.parent.iterdir()}
-    assert left <= {"warehouse.duckdb", "lake", "receipts", "source.json", "home.json"}
+    assert left <= {"warehouse.duckdb", "lake", "receipts", "source.json", "home.json", "lake.json"}
 
 
 def test_writing_fails_for_no_reader_that_has_the_file_open(home: TemporaryHome, warehouse: Path) -> None:
