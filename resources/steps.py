@@ -15,7 +15,6 @@ from resources.home import HOME_VARIABLE, LAKE_VARIABLE, find_home
 from resources.trouble import without_secrets
 from sleevegraph.errors import ConfigurationError
 
-
 Place = dict[str, str]
 """Where a process reads and writes, without secrets."""
 
