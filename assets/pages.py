@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from datetime import date
 
@@ -42,10 +41,10 @@ class Page:
         """
         try:
             return self.html.result(), self.summary.result() if self.summary else ""
-        except (FutureTimeoutError, ProcessExpired) as error:
+        except ProcessExpired as error:
             raise LakeError(
                 f"{self.where}: expected a report within {SECONDS:g} s, found that its process was ended or died "
-                f"({type(error).__name__}); run it again"
+                f"(exit code {error.exitcode}); run it again"
             ) from error
 
 

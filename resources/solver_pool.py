@@ -6,7 +6,6 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -37,7 +36,7 @@ class Pending:
         """Wait for the answer; a process that was ended or died is a failure with its reason."""
         try:
             solution, milliseconds = self.future.result()
-        except (FutureTimeoutError, ProcessExpired) as error:
+        except ProcessExpired as error:
             reason = _why_ended(error, self.task.time_limit)
             if reason.startswith("timeout"):
                 reason += f"; raise risk.time_limit_seconds, or take {self.task.engine} out of risk.engines"
@@ -89,15 +88,14 @@ def _missing_module(module: str) -> str:
 def _import_error(load: "Future[str]") -> str:
     try:
         return str(load.result())
-    except (FutureTimeoutError, ProcessExpired) as error:
+    except ProcessExpired as error:
         return f"importing it: {_why_ended(error, IMPORT_SECONDS)}"
 
 
-def _why_ended(error: Exception, limit: float) -> str:
-    code = error.exitcode if isinstance(error, ProcessExpired) else -signal.SIGALRM
-    if code == -signal.SIGALRM:
+def _why_ended(error: ProcessExpired, limit: float) -> str:
+    if error.exitcode == -signal.SIGALRM:
         return f"timeout: no answer within {limit:g} s, its process was ended"
-    return f"died: its process ended with exit code {code}"
+    return f"died: its process ended with exit code {error.exitcode}"
 
 
 def _load_all(names: Sequence[str]) -> None:
@@ -129,7 +127,6 @@ def _solve(name: str, profile: str, problem: Problem, limit: float) -> Answer:
     # Only what is loaded by now can be held to one thread.
     with _quiet(), threadpool_limits(limits=1):
         # The kernel ends this process when the time is over, even where a solver never returns to Python.
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, limit)
         began = time.perf_counter()
         try:

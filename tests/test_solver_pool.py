@@ -230,3 +230,11 @@ def test_no_worker_outlives_a_run_that_was_killed_while_a_solver_hung(driven: di
 def test_no_process_outlives_a_run_that_ended(driven: dict[str, Driven], what: str) -> None:
     assert driven[what].process.returncode == 0, driven[what].stderr[-2000:]
     assert until(lambda: not driven[what].living())
+
+
+def test_a_clock_that_is_set_forward_ends_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    call = workers.submit(time.sleep, 60.0, 1.0)
+    time.sleep(0.3)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 3600.0)
+    assert call.result() is None
