@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from resources import workers
 from sleevegraph.engines.protocol import ENTRY_POINTS
 from tests import planted_engines, pool_driver
 from tests.pool_driver import ANSWER, END, HANG, PROFILES, running, session
