@@ -24,6 +24,7 @@ from dagster._serdes import create_snapshot_id
 from commands.home import create, open_instance, with_home
 from commands.in_use import definitions_in_use
 from resources.home import PROJECT, Home
+from sleevegraph.errors import ConfigurationError
 
 SENSOR, SCHEDULE = "rebalance_sensor", "rebalance_schedule"
 """Two ways to launch a rebalance; one of them is used."""
@@ -42,6 +43,10 @@ def automate(home: Home, what: str, *, schedule: bool) -> None:
     """Turn on or off all that makes this home run itself, or show what is on and what it said last."""
     if schedule and what != "on":
         raise click.UsageError("--schedule: expected with on alone, found with " + what)
+    if what != "on" and not home.root.exists():
+        raise ConfigurationError(
+            f"--home: expected the folder of a home, found none at {home.root}; sleevegraph automate on makes one"
+        )
     create(home)
     with open_instance(home) as instance:
         known = instigators()

@@ -1,6 +1,7 @@
 """`sleevegraph up`: Dagster's page and daemon for one home, until they are ended."""
 
 import os
+import socket
 import sys
 from ipaddress import ip_address
 
@@ -10,6 +11,7 @@ from commands.automate import WORKSPACE, from_the_future, instigators, state_of,
 from commands.home import create, open_instance, with_home
 from resources.home import PROJECT, Home
 from resources.preflight import preflight
+from sleevegraph.errors import ConfigurationError
 
 LOOPBACK = "127.0.0.1"
 STORAGE = ("SLEEVEGRAPH_POSTGRES_URL",)
@@ -28,6 +30,7 @@ def up(home: Home, port: int, host: str) -> None:
         click.echo(str(trouble), err=True)
     if any(trouble.setting in STORAGE for trouble in troubles):
         raise click.exceptions.Exit(1)
+    _require_free(host, port)
     if not _only_here(host):
         click.echo(
             f"--host {host}: the page has no passwords, and whoever reaches it can launch and delete runs; put a proxy with "
@@ -46,6 +49,17 @@ def up(home: Home, port: int, host: str) -> None:
     os.chdir(PROJECT)
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(WORKSPACE), "-h", host, "-p", str(port)]
     os.execv(sys.executable, command)  # noqa: S606 - no shell, and every argument is ours or a checked option
+
+
+def _require_free(host: str, port: int) -> None:
+    """Dagster would start everything else first, and then end it all with a page of traces."""
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        raise ConfigurationError(
+            f"--port: expected one that is free on {host}, found {port}: {error.strerror}; end what uses it, or choose "
+            "another by --port"
+        ) from error
 
 
 def _only_here(host: str) -> bool:

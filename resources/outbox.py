@@ -86,7 +86,7 @@ class Outbox:
         except sqlite3.Error as error:
             raise OSError(
                 f"alerts: expected an outbox that can be read and written at {self.file}, found: {error}; make room on "
-                "its disk, or let it be written to"
+                "its disk, let it be written to, or move it away where it is damaged"
             ) from error
 
     def _prepare(self, connection: sqlite3.Connection) -> None:

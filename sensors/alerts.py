@@ -38,8 +38,8 @@ def alert_sensors() -> list[dg.SensorDefinition]:
 
 
 Facts = Callable[[dg.SensorEvaluationContext, "Cursor"], Iterator[list[Fact]]]
-Cursor = dict[str, int]
-"""The last event that was looked at, by its type."""
+Cursor = dict[str, tuple[int, float]]
+"""Number and time of the last event that was looked at, by its type; -1 where there was none."""
 
 
 def _sensor(name: str, description: str, facts: Facts) -> dg.SensorDefinition:
@@ -50,7 +50,7 @@ def _sensor(name: str, description: str, facts: Facts) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.STOPPED,
     )
     def sensor(context: dg.SensorEvaluationContext, store: Store) -> dg.SensorResult:
-        cursor: Cursor = json.loads(context.cursor) if context.cursor else {}
+        cursor = _cursor(context.cursor)
         found = new = 0
         for page in facts(context, cursor):
             # Kept before the cursor moves: a tick that dies reads again, and a fact that is there is only counted.
@@ -86,19 +86,22 @@ def _of_gates(context: dg.SensorEvaluationContext, cursor: Cursor) -> Iterator[l
 def _pages(context: dg.SensorEvaluationContext, kind: dg.DagsterEventType, cursor: Cursor) -> Iterator[list[Event]]:
     """Yield the events of one type after the cursor, and move it behind each page that was used.
 
-    The first time, those since the sensor was turned on: history is not news.
+    The first time, those since the sensor was turned on: history is not news. Where the last one is gone, those since its time: of
+    runs that were deleted, Dagster gives the numbers to the next ones.
     """
     log, until = context.instance.event_log_storage, time.monotonic() + BUDGET_SECONDS
     if kind.value not in cursor:
-        cursor[kind.value] = _before(context.instance, kind, context.last_sensor_start_time or time.time())
+        cursor[kind.value] = _before(log, kind, context.last_sensor_start_time or time.time())
+    elif not _is_there(log, kind, *cursor[kind.value]):
+        cursor[kind.value] = _before(log, kind, cursor[kind.value][1])
     more = True
     while more and time.monotonic() < until:
-        read = list(log.get_logs_for_all_runs_by_log_id(cursor[kind.value], kind, PAGE).items())
+        read = list(log.get_logs_for_all_runs_by_log_id(cursor[kind.value][0], kind, PAGE).items())
         page = list(_settled(read, time.time()))
         more = len(page) == PAGE
         if page:
             yield page
-            cursor[kind.value] = page[-1][0]
+            cursor[kind.value] = page[-1][0], page[-1][1].timestamp
 
 
 def _settled(events: Sequence[Event], now: float) -> Iterator[Event]:
@@ -109,10 +112,25 @@ def _settled(events: Sequence[Event], now: float) -> Iterator[Event]:
         yield number, entry
 
 
-def _before(instance: dg.DagsterInstance, kind: dg.DagsterEventType, when: float) -> int:
-    """Number after which the events of one type since `when` follow, found by halving: a long history is not read."""
-    log = instance.event_log_storage
-    low, high = -1, log.get_maximum_record_id() or 0
+def _cursor(text: str | None) -> Cursor:
+    """Of the last tick; where it cannot be read, none: facts are counted again rather than lost."""
+    try:
+        return {kind: (int(number), float(at)) for kind, (number, at) in json.loads(text or "{}").items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _is_there(log: Any, kind: dg.DagsterEventType, number: int, at: float) -> bool:
+    """Whether an event is still the one that had this number; before the first one, nothing can be gone."""
+    if number < 0:
+        return True
+    following = log.get_logs_for_all_runs_by_log_id(number - 1, kind, 1)
+    return any((found, entry.timestamp) == (number, at) for found, entry in following.items())
+
+
+def _before(log: Any, kind: dg.DagsterEventType, when: float) -> tuple[int, float]:
+    """The last event of one type before `when`, found by halving: a long history is not read."""
+    low, at, high = -1, 0.0, log.get_maximum_record_id() or 0
     while low < high:
         middle = (low + high) // 2
         following = log.get_logs_for_all_runs_by_log_id(middle, kind, 1)
@@ -120,8 +138,8 @@ def _before(instance: dg.DagsterInstance, kind: dg.DagsterEventType, when: float
         if entry is None or entry.timestamp >= when:
             high = middle
         else:
-            low = number
-    return low
+            low, at = number, entry.timestamp
+    return low, at
 
 
 def _run_fact(entry: dg.EventLogEntry, run: dg.DagsterRun | None) -> Fact:

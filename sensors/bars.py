@@ -15,8 +15,8 @@ from sensors.stored_runs import (
     ended_at,
     ended_badly,
     ingest_in_progress,
-    latest_of,
     now_of_clock,
+    state_of_runs,
     tries,
 )
 from sleevegraph.backoff import minutes
@@ -55,7 +55,7 @@ def bars_sensor(manifest: Manifest) -> dg.SensorDefinition:
             wrong = f"expected bars of {expected}, the newest are {'absent' if newest is None else f'of {newest}'}"
         else:
             at = newest + timedelta(days=1)
-            asked = (store.folders.root, at, latest_of(instance), now.date())
+            asked = (store.folders.root, at, state_of_runs(instance), now.date())
             wrong = "; ".join(remembered(asked, lambda: defects(store, at, manifest.market.completeness))[:1])
         if not wrong:
             following = datetime.combine(newest + timedelta(days=2), time(), UTC) + SETTLING

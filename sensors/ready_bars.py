@@ -54,10 +54,19 @@ def deadline(
     newest = store.lake.newest_bar()
     if newest is None or newest < due - timedelta(days=1):
         return None
-    over = datetime.combine(due + timedelta(days=1), time(), UTC)
+    by = late_after(due, manifest)
     known = known_since(instance, due - timedelta(days=1))
-    begin = max(over, known) if known is not None and known <= now else over
-    return begin + timedelta(hours=manifest.market.automation.bars_deadline_hours)
+    return max(by, known + patience(manifest)) if known is not None and known <= now else by
+
+
+def late_after(due: date, manifest: Manifest) -> datetime:
+    """When bars before `due` that are not there yet are late."""
+    return datetime.combine(due + timedelta(days=1), time(), UTC) + patience(manifest)
+
+
+def patience(manifest: Manifest) -> timedelta:
+    """How long bars are waited for."""
+    return timedelta(hours=manifest.market.automation.bars_deadline_hours)
 
 
 def known_since(instance: dg.DagsterInstance, day: date) -> datetime | None:

@@ -5,7 +5,6 @@ run without it they could only fail. Exactly once: a date is due while the lake 
 progress; the run key numbers its runs on record, so a tick that is repeated asks for the run that is there.
 """
 
-from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
 import dagster as dg
@@ -14,19 +13,17 @@ from jobs.rebalance import PRIORITY, rebalance
 from resources.grid import GRID
 from resources.lake import BARS
 from resources.store import Store
-from sensors.ready_bars import deadline, not_ready
+from sensors.ready_bars import deadline, late_after, not_ready
 from sensors.stored_runs import (
     NO_RETRY,
     PARTITION,
-    RECENT,
     Tries,
     alert_once,
-    ended_at,
-    ended_badly,
+    in_vain_lately,
     ingest_in_progress,
-    latest_of,
     now_of_clock,
     rebalance_in_progress,
+    state_of_runs,
     tries,
 )
 from sensors.unfinished import next_due
@@ -61,11 +58,11 @@ def rebalance_sensor(manifest: Manifest) -> dg.SensorDefinition:
         busy = rebalance_in_progress(context.instance)
         if busy:
             return dg.SkipReason(f"{busy} is in progress; one rebalance goes at a time")
-        due, why = find(store, newest, (latest_of(context.instance), now.hour, now.date()))
+        due, why = find(store, newest, (state_of_runs(context.instance), now.hour, now.date()))
         if due is None:
             return dg.SkipReason(f"{newest} is done; the next rebalance is {_after(newest)}")
         again = f" ({why})" if why else ""
-        done = tries(context.instance, rebalance.name, {PARTITION: due}, _in_vain(now))
+        done = tries(context.instance, rebalance.name, {PARTITION: due}, in_vain_lately(now))
         if done.in_vain > len(DELAYS):
             return _given_up(context, store, due, done, why)
         waiting = done.not_yet(now, DELAYS)
@@ -80,17 +77,13 @@ def rebalance_sensor(manifest: Manifest) -> dg.SensorDefinition:
     return sensor
 
 
-def _in_vain(now: datetime) -> Callable[[dg.RunRecord], bool]:
-    return lambda record: ended_badly(record) or abs(now - ended_at(record)) < RECENT
-
-
 def _bars_to_wait_for(
     context: dg.SensorEvaluationContext, store: Store, due: date, manifest: Manifest, now: datetime
 ) -> str:
     """Why the bars are waited for; empty once they are complete, or will be waited for no longer.
 
-    Bars that are not there at all are waited for without an end: nothing can be judged, and no later date can overtake. Bars
-    that stay incomplete are not: a defect that no fetch mends would stop the desk for good.
+    Bars that are not there at all are waited for without an end, with an alert once they are late: nothing can be judged, and no later
+    date can overtake. Bars that stay incomplete are not: a defect that no fetch mends would stop the desk for good.
     """
     missing = not_ready(store, due, manifest)
     if not missing:
@@ -99,6 +92,11 @@ def _bars_to_wait_for(
         return f"{missing}; an ingest is in progress"
     until = deadline(context.instance, store, due, manifest, now)
     if until is None:
+        late = late_after(due, manifest)
+        if now >= late:
+            reason = f"{due}: expected bars by {late:%Y-%m-%d %H:%M} UTC, found: {missing}; it waits for them, and what was certified "
+            reason += "last stays in force; look at the ingests, and at where their bars come from"
+            _tell_late(context, store, due, now, reason)
         return missing
     if now < until:
         return f"{missing}; without better bars it runs on {until:%Y-%m-%d at %H:%M} UTC, and holds what was certified last"
@@ -106,8 +104,12 @@ def _bars_to_wait_for(
         f"{due}: expected complete bars by {until:%Y-%m-%d %H:%M} UTC, found {missing}; it runs all the same, its gate blocks it, and "
         "what was certified last stays in force; once the bars are mended, launch it again by hand"
     )
-    alert_once(context, store, Fact(Kind.BARS_LATE, NAME, reason, now, asset="/".join(BARS), partition=str(due)))
+    _tell_late(context, store, due, now, reason)
     return ""
+
+
+def _tell_late(context: dg.SensorEvaluationContext, store: Store, due: date, now: datetime, reason: str) -> None:
+    alert_once(context, store, Fact(Kind.BARS_LATE, NAME, reason, now, asset="/".join(BARS), partition=str(due)))
 
 
 def _given_up(context: dg.SensorEvaluationContext, store: Store, due: str, done: Tries, why: str) -> dg.SkipReason:

@@ -11,7 +11,6 @@ It is launched once per revision, when no bar has come for a while, and never be
 everything from there: the tick says how many rebalances that is. Score files of signals are not watched.
 """
 
-from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
 import dagster as dg
@@ -26,15 +25,13 @@ from sensors.stored_runs import (
     NO_RETRY,
     RANGE_END,
     RANGE_START,
-    RECENT,
     Remembered,
     alert_once,
-    ended_at,
-    ended_badly,
+    in_vain_lately,
     ingest_in_progress,
-    latest_of,
     now_of_clock,
     rebalance_in_progress,
+    state_of_runs,
     tries,
 )
 from sleevegraph.alerts import Fact, Kind
@@ -63,7 +60,7 @@ def revision_sensor(manifest: Manifest) -> dg.SensorDefinition:
     )
     def sensor(context: dg.SensorEvaluationContext, store: Store) -> dg.RunRequest | dg.SkipReason:
         instance, now = context.instance, now_of_clock()
-        asked = (store.folders.root, latest_of(instance), now.date())
+        asked = (store.folders.root, state_of_runs(instance), now.date())
         found = remembered(asked, lambda: revised(store, manifest))
         if not found:
             return dg.SkipReason("no stored rebalance was decided on bars that were revised since")
@@ -75,7 +72,7 @@ def revision_sensor(manifest: Manifest) -> dg.SensorDefinition:
         if not_quiet(instance, now):
             return dg.SkipReason(f"{span}; waits until no bars have come for {QUIET.seconds // 60} min")
         revision = store.lake.bars_digest(date.fromisoformat(last))[:DIGITS]
-        done = tries(instance, rebalance.name, {TAG: revision}, _in_vain(now))
+        done = tries(instance, rebalance.name, {TAG: revision}, in_vain_lately(now))
         if done.in_vain > len(DELAYS):
             reason = (
                 f"{span}, and running them failed {done.in_vain} times; look at run {done.run_id}, correct the cause, then run "
@@ -112,7 +109,3 @@ def not_quiet(instance: dg.DagsterInstance, now: datetime) -> bool:
     """Whether bars came a short while ago; an ingest of the future, before a clock was set back, is long ago."""
     newest = next(iter(ingests(instance, limit=1)), None)
     return newest is not None and 0 <= now.timestamp() - newest.timestamp < QUIET.total_seconds()
-
-
-def _in_vain(now: datetime) -> Callable[[dg.RunRecord], bool]:
-    return lambda record: ended_badly(record) or abs(now - ended_at(record)) < RECENT

@@ -12,19 +12,12 @@ from typing import Any
 import dagster as dg
 from dagster._time import get_current_datetime
 
-from jobs.rebalance import history, ingest
+from jobs.rebalance import IN_PROGRESS, history, ingest
 from resources.store import Store
 from sleevegraph.alerts import Fact
 from sleevegraph.backoff import spoken, wait_left
 
 ENDED_BADLY = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-IN_PROGRESS = (
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
 LOOKED_BACK = 50
 """Runs of one date or day; nobody tries more often."""
 NO_RETRY = {"dagster/max_retries": "0"}
@@ -80,10 +73,16 @@ def ended_badly(record: dg.RunRecord) -> bool:
     return record.dagster_run.status in ENDED_BADLY
 
 
-def latest_of(instance: dg.DagsterInstance) -> tuple[str, str] | None:
-    """The run that was made last, and its status: while both stay, no run changed anything."""
-    runs = instance.get_runs(limit=1)
-    return (runs[0].run_id, runs[0].status.value) if runs else None
+def in_vain_lately(now: datetime) -> Callable[[dg.RunRecord], bool]:
+    """Whether a run failed, or went well a short while ago and left undone what it was for."""
+    return lambda record: ended_badly(record) or abs(now - ended_at(record)) < RECENT
+
+
+def state_of_runs(instance: dg.DagsterInstance) -> Hashable:
+    """What stays the same for as long as no run begins or ends: the one made last, and all that are in progress."""
+    newest = [(run.run_id, run.status.value) for run in instance.get_runs(limit=1)]
+    going = instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS))
+    return (*newest, *sorted(run.run_id for run in going))
 
 
 def rebalance_in_progress(instance: dg.DagsterInstance) -> str:
@@ -104,10 +103,18 @@ def ingest_in_progress(instance: dg.DagsterInstance) -> bool:
 
 
 def alert_once(context: dg.SensorEvaluationContext, store: Store, fact: Fact) -> None:
-    """Record a fact unless the last one was the same: ticks go on, and say it on the page."""
+    """Record a fact unless the last one was the same: ticks go on, and say it on the page.
+
+    An outbox that takes nothing stops no rebalance: the tick's log says so, and the next tick tries again.
+    """
     told = "|".join(fact.identity)
-    if context.cursor != told:
+    if context.cursor == told:
+        return
+    try:
         store.alerts.record([fact])
+    except OSError as error:
+        context.log.warning("%s; nobody is told: %s", fact.reason, error)
+    else:
         context.update_cursor(told)
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
+from itertools import takewhile
 
 from assets.certification_board import BOARD
 from assets.gates import all_gates
+from assets.keys import UNIVERSE
 from resources import places
 from resources.receipts import SUFFIX, Gate, State
 from resources.store import Store
@@ -26,7 +28,8 @@ def next_due(manifest: Manifest) -> Callable[[Store, str, object], Next]:
     The board is the last asset of a rebalance, so a date without one was never run to its end; neither was a date at which a
     gate has no receipt although it has one of an earlier date, or where something changed after it was judged. Bars that
     were revised since do not count: they are the revision sensor's. The earliest such date comes first, since records continue
-    one another. Without a board the newest date is the first one: what lies before is a backfill's.
+    one another. Without a board the newest date is the first one: what lies before is a backfill's, and so is what lies before a
+    date that nobody ever began, such as years of long ago that somebody looks into.
     """
     gates = all_gates(manifest)
     remembered: dict[tuple[str, str, object], Next] = {}
@@ -45,14 +48,17 @@ def _next(store: Store, gates: Sequence[Gate], newest: str) -> Next:
     stored = store.lake.partitions(BOARD)
     if not stored:
         return newest, ""
-    past = [str(day) for day in grid_dates(date.fromisoformat(stored[0]), date.fromisoformat(min(stored[-1], newest)))]
+    begun = {*stored, *store.lake.partitions(UNIVERSE)}
+    every = [str(day) for day in grid_dates(date.fromisoformat(stored[0]), date.fromisoformat(min(stored[-1], newest)))]
+    past = list(takewhile(begun.__contains__, reversed(every)))[::-1]
     read = set(past[-max(MAX_VERDICTS // len(gates), FEWEST_DATES) :])
     with store.lake.one_look():
-        begun = [(gate, _first(store, gate)) for gate in gates]
+        since = list(places.for_each(store.lake.root, lambda gate: _first(store, gate), gates))
         for day in past:
-            why = _unjudged(store, begun, day) if day in read else ""
+            asked = [gate for gate, first in zip(gates, since, strict=True) if first <= f"{day}{SUFFIX}"]
+            why = _unjudged(store, asked, day) if day in read else ""
             if day not in stored:
-                why = f"{day} was left out, or not run to its end"
+                why = f"{day} was not run to its end"
             if why:
                 return day, why
     following = str(date.fromisoformat(stored[-1]) + timedelta(days=STEP_DAYS))
@@ -65,11 +71,10 @@ def _first(store: Store, gate: Gate) -> str:
     return min((name for name in names if name.endswith(SUFFIX)), default="9999")
 
 
-def _unjudged(store: Store, begun: Sequence[tuple[Gate, str]], day: str) -> str:
-    for gate, first in begun:
-        if first > f"{day}{SUFFIX}":
-            continue
-        state, reason = store.receipts.state(gate.path, gate.check, day, decided_before=True)
-        if state in {State.ABSENT, State.STALE}:
-            return reason
-    return ""
+def _unjudged(store: Store, gates: Sequence[Gate], day: str) -> str:
+    def state(gate: Gate) -> tuple[State, str]:
+        return store.receipts.state(gate.path, gate.check, day, decided_before=True)
+
+    # Many at a time where verdicts are in object storage: one after the other they would take longer than a tick may.
+    found = places.for_each(store.lake.root, state, gates)
+    return next((reason for state, reason in found if state in {State.ABSENT, State.STALE}), "")

@@ -5,14 +5,13 @@ happens, a channel gets no more messages than a person can read: when more gates
 speaks for all that are left.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from textwrap import shorten
 from typing import Any
 
-from sleevegraph.alerts import Fact, Group, Kept, Kind
+from sleevegraph.alerts import Group, Kept, Kind
 
 LIMITS = ((6, timedelta(minutes=1)), (10, timedelta(minutes=10)))
 """At most so many messages in so long, for each channel; by the second, at most 60 an hour."""
@@ -139,9 +138,3 @@ def record_of(kept: Kept, *, number: str, base: str) -> dict[str, Any]:
         "count": kept.count,
         "link": fact.link(base),
     }
-
-
-def counted(facts: Sequence[Fact]) -> str:
-    """How many there are of each kind, in words."""
-    counts = Counter(fact.kind for fact in facts)
-    return ", ".join(f"{counts[kind]} {kind}" for kind in Kind if counts[kind]) or "none"

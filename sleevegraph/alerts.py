@@ -14,6 +14,8 @@ REASON_WIDTH = 500
 """Characters of a reason that are kept."""
 HIDDEN = "***"
 _USERINFO = re.compile(r"(?<=://)[^/\s@'\"]+@")
+_IN_QUERY = re.compile(r"(?i)([?&][^=&\s]*(?:token|key|secret|sign|passw|credential)[^=&\s]*=)[^&\s'\"]+")
+"""What a URL carries to be let in, such as one that is signed: no setting, so nobody could name it beforehand."""
 
 
 class Kind(StrEnum):
@@ -82,18 +84,18 @@ class Kept:
 
 
 def fit_to_keep(fact: Fact, secrets: Sequence[str]) -> Fact:
-    """A fact in UTC whose texts are single lines without any of `secrets` and without the userinfo of URLs."""
+    """A fact in UTC whose texts are single lines without any of `secrets` and without what lets a URL in."""
     figures = {name: without(value, secrets) for name, value in fact.figures.items()}
     reason = shorten(without(fact.reason, secrets), REASON_WIDTH, placeholder=" …")
     return replace(fact, reason=reason, at=fact.at.astimezone(UTC), figures=figures)
 
 
 def without(value: Any, secrets: Sequence[str]) -> Any:
-    """A JSON value with every secret in its texts, and the userinfo of URLs, put out of sight."""
+    """A JSON value with every secret in its texts, and userinfo and keys of URLs, put out of sight."""
     if isinstance(value, str):
         for secret in secrets:
             value = value.replace(secret, HIDDEN)
-        return _USERINFO.sub(f"{HIDDEN}@", value)
+        return _IN_QUERY.sub(rf"\1{HIDDEN}", _USERINFO.sub(f"{HIDDEN}@", value))
     if isinstance(value, Mapping):
         return {str(without(key, secrets)): without(item, secrets) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

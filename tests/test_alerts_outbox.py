@@ -93,7 +93,10 @@ def test_no_secret_of_the_environment_is_kept(outbox: Outbox) -> None:
         SLEEVEGRAPH_POSTGRES_URL="postgresql://user:planted%2Fpassword@db/x",
         AWS_SECRET_ACCESS_KEY="planted-secret",  # noqa: S106 - it is planted
     ):
-        said = "planted/password planted%2Fpassword planted-token T0PLANTED planted-path planted-key planted-secret"
+        said = (
+            "planted/password planted%2Fpassword planted-token T0PLANTED planted-path planted-key planted-secret "
+            "https://u:planted1@host/x?day=1&X-Amz-Signature=planted2&apiKey=planted3 'https://host/?token=planted4'"
+        )
         outbox.record([replace(FACT, reason=said, figures={"said": said})])
     with closing(sqlite3.connect(outbox.file)) as connection:
         dump = "\n".join(connection.iterdump())

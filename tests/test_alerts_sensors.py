@@ -11,6 +11,7 @@ import pytest
 import sensors.alerts
 from resources.deliveries import Deliveries
 from resources.lake import Status
+from sleevegraph.alert_messages import LIMITS
 from sleevegraph.alerts import Fact, Kind
 from tests.alert_receivers import webhook
 from tests.homes import KEYS, META, TemporaryHome, cause, environment, small_definitions
@@ -110,6 +111,55 @@ def test_a_tick_that_died_is_repeated_without_new_facts_and_none_is_lost(home: T
     assert ticks.tick().startswith("0 facts")
 
 
+def test_facts_that_get_the_numbers_of_a_deleted_run_are_not_lost(home: TemporaryHome) -> None:
+    ticks = Ticks(home, GATES, since=time.time())
+    gone = fail_gates(home, KEYS[0])
+    ticks.tick()
+    home.instance.delete_run(gone)
+    fail_gates(home, KEYS[1])
+    assert ticks.tick().startswith("1 facts, 1 of them new")
+    assert ticks.tick().startswith("0 facts")
+    home.instance.delete_run(home.instance.get_runs(limit=1)[0].run_id)
+    assert ticks.tick().startswith("0 facts"), "history before it was looked at"
+
+
+@pytest.mark.parametrize("cursor", ["no JSON", "7", '{"ASSET_CHECK_EVALUATION": 7}'])
+def test_a_damaged_cursor_counts_facts_again_and_loses_none(home: TemporaryHome, cursor: str) -> None:
+    ticks = Ticks(home, GATES, since=time.time())
+    fail_gates(home, KEYS[0])
+    ticks.tick()
+    fail_gates(home, KEYS[1])
+    ticks.cursor = cursor
+    assert ticks.tick().startswith("2 facts, 1 of them new")
+
+
+def test_a_storm_of_a_thousand_failed_checks_of_a_run_is_a_few_messages_that_count_them_all(
+    new_home: Callable[[], TemporaryHome],
+) -> None:
+    home = new_home()
+    ticks = Ticks(home, GATES, since=time.time())
+    run = home.instance.add_run(dg.DagsterRun(job_name="rebalance"))
+    with webhook() as hook, environment(SLEEVEGRAPH_ALERTS=hook.url()):
+        for batch in range(4):
+            for number in range(250 * batch, 250 * (batch + 1)):
+                evaluation = dg.AssetCheckEvaluation(
+                    asset_key=dg.AssetKey(list(WEIGHTS)),
+                    check_name=f"gate_{number % 25}",
+                    passed=False,
+                    metadata={},
+                    description=f"ERROR PLANTED: {number}",
+                    partition=f"p{number}",
+                    blocking=True,
+                )
+                kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION.value
+                event = dg.DagsterEvent(kind, run.job_name, event_specific_data=evaluation)
+                home.instance.report_dagster_event(event, run.run_id)
+            ticks.tick()
+    assert len(facts(home)) == 1000
+    assert len(hook.messages) <= LIMITS[0][0]
+    assert sum(body["count"] for body in hook.messages) + Deliveries(home.store.alerts).waiting() == 1000
+
+
 def test_evaluations_are_read_in_pages_to_the_last(home: TemporaryHome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sensors.alerts, "PAGE", 3)
     ticks = Ticks(home, GATES, since=BEGINNING)
@@ -118,7 +168,7 @@ def test_evaluations_are_read_in_pages_to_the_last(home: TemporaryHome, monkeypa
     assert [fact.partition for fact in facts(home)] == list(KEYS)
     newest = home.instance.event_log_storage.get_maximum_record_id()
     assert newest is not None
-    assert 0 < json.loads(ticks.cursor or "{}")["ASSET_CHECK_EVALUATION"] <= newest
+    assert 0 < json.loads(ticks.cursor or "{}")["ASSET_CHECK_EVALUATION"][0] <= newest
 
 
 def test_a_run_that_fails_is_a_fact_with_its_cause(new_home: Callable[[], TemporaryHome]) -> None:

@@ -1,4 +1,5 @@
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from dagster._core.scheduler.instigation import InstigatorStatus, SensorInstigat
 from commands import up as up_module
 from commands.automate import SCHEDULE, SENSOR
 from resources.trouble import Trouble
+from tests.alert_receivers import closed_port
 from tests.command_homes import refused, sleevegraph
 from tests.homes import environment
 
@@ -52,6 +54,20 @@ def test_the_schedule_and_its_sensor_are_never_on_together(tmp_path: Path) -> No
     by_bars = on(sleevegraph("automate", "on", "--home", tmp_path).stdout)
     assert SENSOR in by_bars
     assert SCHEDULE not in by_bars
+
+
+def test_a_folder_that_is_not_there_is_no_home_and_none_is_made_by_looking(tmp_path: Path) -> None:
+    for what in ("status", "off"):
+        assert f"found none at {tmp_path / 'typo'}" in refused("automate", what, "--home", tmp_path / "typo")
+    assert not (tmp_path / "typo").exists()
+
+
+def test_up_names_a_port_that_is_in_use_and_starts_nothing(tmp_path: Path, executed: list[list[str]]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = refused("up", "--home", tmp_path, "--port", port)
+    assert f"--port: expected one that is free on 127.0.0.1, found {port}" in said
+    assert executed == []
 
 
 def test_the_schedule_is_chosen_where_something_is_turned_on(tmp_path: Path) -> None:
@@ -102,11 +118,12 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def test_up_serves_the_page_to_this_machine_alone_unless_told_otherwise(
     tmp_path: Path, executed: list[list[str]]
 ) -> None:
-    result = sleevegraph("up", "--home", tmp_path, "--port", 3456)
+    port = closed_port()
+    result = sleevegraph("up", "--home", tmp_path, "--port", port)
     assert result.exit_code == 0, result.output
-    assert executed[0][-4:] == ["-h", "127.0.0.1", "-p", "3456"]
+    assert executed[0][-4:] == ["-h", "127.0.0.1", "-p", str(port)]
     assert result.stderr == ""
-    warned = sleevegraph("up", "--home", tmp_path, "--host", "0.0.0.0")  # noqa: S104 - this is what is warned of
+    warned = sleevegraph("up", "--home", tmp_path, "--port", port, "--host", "0.0.0.0")  # noqa: S104 - this is what is warned of
     assert "the page has no passwords" in warned.stderr
     assert executed[1][-4:-2] == ["-h", "0.0.0.0"]  # noqa: S104 - as above
 
@@ -117,7 +134,7 @@ def test_up_says_each_trouble_in_a_line_and_does_not_start_without_dagsters_stor
 ) -> None:
     trouble = Trouble(setting, "a look at host:1", "nobody there; start it", "the rest works")
     monkeypatch.setattr(up_module, "preflight", lambda: [trouble])
-    result = sleevegraph("up", "--home", tmp_path)
+    result = sleevegraph("up", "--home", tmp_path, "--port", closed_port())
     assert result.stderr == f"{setting}: tried a look at host:1, found nobody there; start it; the rest works\n"
     assert result.exit_code == (0 if starts else 1)
     assert bool(executed) is starts

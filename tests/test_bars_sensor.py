@@ -86,7 +86,10 @@ def test_a_newest_day_that_most_symbols_lack_is_fetched_again(
     assert asked(home, "2022-03-21") == ([] if complete else ["ingest:2022-03-20:1"])
 
 
-def test_tries_in_vain_are_ever_further_apart_and_a_static_source_is_named(bars_home: TemporaryHome) -> None:
+def test_tries_in_vain_are_ever_further_apart_to_four_a_day_and_a_static_source_is_named(
+    bars_home: TemporaryHome,
+) -> None:
+    assert timedelta(days=1) / DELAYS[-1] == 4
     at = moment("2022-03-22T00:15")
     for number, delay in enumerate((*DELAYS, DELAYS[-1]), 1):
         fruitless(bars_home, at)
@@ -95,18 +98,6 @@ def test_tries_in_vain_are_ever_further_apart_and_a_static_source_is_named(bars_
         assert "The source files brings nothing newer: extend its files, or turn bars_sensor off" in text
         at += delay
         assert asked(bars_home, f"{at:%Y-%m-%dT%H:%M}")[0].endswith(f":{number + 1}")
-
-
-def test_a_static_source_costs_four_runs_a_day(bars_home: TemporaryHome) -> None:
-    at, runs = moment("2022-03-25T00:15"), 0
-    for _ in range(10):
-        fruitless(bars_home, at)
-    while at < moment("2022-03-26T00:15"):
-        at += timedelta(hours=2)
-        if asked(bars_home, f"{at:%Y-%m-%dT%H:%M}"):
-            fruitless(bars_home, at)
-            runs += 1
-    assert runs == 4
 
 
 def test_a_day_that_came_late_does_not_delay_the_next_one(bars_home: TemporaryHome) -> None:

@@ -1,16 +1,47 @@
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 import polars as pl
+import pytest
 from dagster._core.test_utils import freeze_time
 
+from assets.certification_board import BOARD
+from assets.keys import UNIVERSE
+from resources.lake import CORROBORATION
 from sensors.revision import DELAYS, TAG
-from tests.homes import KEYS, TemporaryHome, small_market
+from tests.homes import KEYS, TemporaryHome, copied_home, made_home, remove_homes, small_definitions, small_market
 from tests.ticks import moment, on_record, tick
 
 NAME = "revision_sensor"
+GATE = (UNIVERSE, "bars_complete")
 BEFORE_THIRD = date(2022, 2, 25)
 """A day that the last two of KEYS saw, and the first two did not."""
+
+
+@pytest.fixture
+def home(_universes: Path) -> Iterator[TemporaryHome]:
+    """A copy of one's own of a home that has universe, gate on bars and board of KEYS."""
+    own = copied_home(_universes, small_definitions())
+    yield own
+    remove_homes([own])
+
+
+@pytest.fixture(scope="module")
+def _universes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = made_home(small_definitions(), tmp_path_factory.mktemp("universes") / "home")
+    home.ingest(small_market())
+    judged(home, *KEYS)
+    for key in KEYS:
+        home.store.lake.write(BOARD, key, pl.DataFrame({"planted": [1]}))
+    home.close()
+    return home.root
+
+
+def judged(home: TemporaryHome, *keys: str) -> None:
+    """What the bars before some rebalances decide first, and the verdict on them."""
+    assert home.run(*keys, assets=[CORROBORATION, UNIVERSE], checks=[GATE]).success
 
 
 def revised_at(home: TemporaryHome, at: str, factor: float = 1.01) -> None:
@@ -52,7 +83,7 @@ def test_a_revision_is_run_once_from_the_first_rebalance_that_saw_the_day_to_the
     assert span == (KEYS[2], KEYS[3])
     assert asked.tags["dagster/max_retries"] == "0"
     assert request(home, "2022-03-18T13:00").run_key == asked.run_key
-    assert home.run(KEYS[2], KEYS[3]).success
+    judged(home, KEYS[2], KEYS[3])
     assert said(home, "2022-03-18T14:00").startswith("no stored rebalance")
 
 

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 import polars as pl
@@ -7,7 +8,9 @@ import pytest
 from dagster._core.test_utils import freeze_time
 
 from assets.certification_board import BOARD
+from assets.keys import UNIVERSE
 from sensors.rebalance import DELAYS
+from sensors.stored_runs import state_of_runs
 from sleevegraph.simulated_market import simulated_bars
 from tests.homes import KEYS, META, NESTED, SHORT, TemporaryHome, environment
 from tests.ticks import moment, on_record, tick
@@ -50,23 +53,26 @@ def test_without_bars_it_waits_and_says_so(new_home: Callable[[], TemporaryHome]
     assert said(new_home(), "2022-03-23") == f"{DUE} waits: the newest bar is absent, expected 2022-03-20"
 
 
-def test_late_bars_are_waited_for_without_an_end(home: TemporaryHome) -> None:
-    for day in ("2022-03-23", "2022-03-29"):
-        assert said(home, day) == f"{DUE} waits: the newest bar is 2022-03-16, expected 2022-03-20"
+def test_late_bars_are_waited_for_without_an_end_and_alerted_once(home: TemporaryHome) -> None:
+    waits = f"{DUE} waits: the newest bar is 2022-03-16, expected 2022-03-20"
+    assert said(home, "2022-03-23T23:59") == waits
+    assert not home.store.alerts.file.exists()
+    cursor = None
+    for day in ("2022-03-24T00:00", "2022-03-29"):
+        requests, text, cursor = tick(home, NAME, day, cursor)
+        assert (requests, text) == ([], waits)
+    assert facts(home) == [("bars_late", DUE, 1)]
 
 
-def test_a_due_date_with_complete_bars_is_requested_once(home: TemporaryHome) -> None:
+def test_a_due_date_with_complete_bars_is_requested_once_before_a_backfill_and_without_dagsters_retries(
+    home: TemporaryHome,
+) -> None:
     home.ingest(market_until("2022-03-20"))
     (request,), *_ = tick(home, NAME, "2022-03-23")
     assert (request.run_key, request.partition_key) == (f"rebalance:{DUE}:1", DUE)
-    assert asked(home, "2022-03-24") == [(request.run_key, DUE)], "the same key again, which the daemon drops"
-
-
-def test_its_runs_are_left_alone_by_dagsters_retries_and_go_before_a_backfill(home: TemporaryHome) -> None:
-    home.ingest(market_until("2022-03-20"))
-    (request,), *_ = tick(home, NAME, "2022-03-23")
     assert request.tags["dagster/max_retries"] == "0"
     assert int(request.tags["dagster/priority"]) > 0
+    assert asked(home, "2022-03-24") == [(request.run_key, DUE)], "the same key again, which the daemon drops"
 
 
 def test_a_rebalance_that_is_done_is_not_asked_for(home: TemporaryHome) -> None:
@@ -80,16 +86,15 @@ def test_a_date_is_due_when_its_own_day_is_over(home: TemporaryHome) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "check"),
+    ("path", "check", "key"),
     [
-        ((META, "flattened_weights"), "conservation"),
-        ((NESTED, "flattened_weights"), "concentration"),
-        ((SHORT, "risk_weights"), "weight_sanity"),
-        ((NESTED, "audit_bundle"), "audit_verified"),
-        ((META, "trade_list"), "trade_list_reconciles"),
+        ((META, "flattened_weights"), "conservation", KEYS[1]),
+        ((NESTED, "flattened_weights"), "concentration", KEYS[-1]),
+        ((SHORT, "risk_weights"), "weight_sanity", KEYS[1]),
+        ((NESTED, "audit_bundle"), "audit_verified", KEYS[-1]),
+        ((META, "trade_list"), "trade_list_reconciles", KEYS[-1]),
     ],
 )
-@pytest.mark.parametrize("key", [KEYS[-1], KEYS[1]])
 def test_a_verdict_that_is_gone_sends_it_back_to_that_date(
     home: TemporaryHome, path: tuple[str, ...], check: str, key: str
 ) -> None:
@@ -110,12 +115,21 @@ def test_a_check_that_no_earlier_rebalance_was_asked_is_no_gap(home: TemporaryHo
 
 def test_a_run_killed_before_its_board_is_not_done_and_a_hole_comes_before_what_follows(home: TemporaryHome) -> None:
     home.ingest(market_until("2022-03-21"))
-    home.store.lake.path(BOARD, KEYS[2]).unlink()
+    third = Path(str(home.store.lake.path(BOARD, KEYS[2])))
+    away = third.rename(third.with_name(".away"))
     assert asked(home, "2022-03-23") == [(f"rebalance:{KEYS[2]}:1", KEYS[2])]
-    home.store.lake.path(BOARD, KEYS[3]).unlink()
-    home.store.lake.path(BOARD, KEYS[0]).unlink()
-    assert home.run_one(KEYS[2]).success
+    home.store.lake.remove(BOARD, KEYS[3])
+    home.store.lake.remove(BOARD, KEYS[0])
+    away.rename(third)
+    on_record(home, dg.DagsterRunStatus.SUCCESS, "2022-03-23")
     assert asked(home, "2022-03-13") == [(f"rebalance:{KEYS[3]}:1", KEYS[3])], "what lies before the first is nobody's"
+
+
+def test_a_backfill_of_long_ago_launches_nothing_between_it_and_what_is_in_force(home: TemporaryHome) -> None:
+    for asset in (BOARD, UNIVERSE):
+        content = Path(str(home.store.lake.path(asset, KEYS[0]))).read_bytes()
+        Path(str(home.store.lake.path(asset, "2021-12-31"))).write_bytes(content)
+    assert said(home, "2022-03-13").startswith(f"{KEYS[-1]} is done")
 
 
 @pytest.mark.parametrize(
@@ -151,6 +165,10 @@ def test_bars_that_stay_incomplete_are_judged_after_the_deadline_with_one_alert_
     home: TemporaryHome,
 ) -> None:
     home.ingest(market_until("2022-04-01").filter(pl.col("date") != date(2022, 3, 19)))
+    home.store.alerts.folder.mkdir(parents=True)
+    home.store.alerts.file.write_bytes(b"no outbox" * 100)
+    assert tick(home, NAME, "2022-04-02")[0][0].partition_key == DUE, "a damaged outbox stops no rebalance"
+    home.store.alerts.file.unlink()
     requests, _, cursor = tick(home, NAME, "2022-04-02")
     assert [request.partition_key for request in requests] == [DUE]
     assert tick(home, NAME, "2022-04-02", cursor)[0] == requests
@@ -161,20 +179,14 @@ def test_bars_that_stay_incomplete_are_judged_after_the_deadline_with_one_alert_
     assert asked(home, "2022-04-02") == [(f"rebalance:{AFTER}:1", AFTER)]
 
 
-def test_a_missed_rebalance_comes_before_the_newest(home: TemporaryHome) -> None:
-    home.ingest(market_until("2022-04-01"))
-    assert asked(home, "2022-04-02") == [(f"rebalance:{DUE}:1", DUE)]
-
-
-def test_a_clock_set_forward_by_months_asks_for_one_date_after_the_other_and_set_back_for_none(
-    home: TemporaryHome,
-) -> None:
-    home.ingest(market_until("2022-06-30"))
-    assert asked(home, "2022-07-01") == [(f"rebalance:{DUE}:1", DUE)]
-    assert home.run_one(DUE).success
-    assert asked(home, "2022-07-01") == [(f"rebalance:{AFTER}:1", AFTER)]
-    assert said(home, "2022-03-13") == f"{KEYS[-1]} is done; the next rebalance is {DUE}"
-    assert said(home, "2021-01-01").startswith("2020-12-26 is done")
+def test_what_the_search_remembers_holds_until_any_run_begins_or_ends(home: TemporaryHome) -> None:
+    early = on_record(home, dg.DagsterRunStatus.STARTED, "2022-03-23", partition=DUE)
+    on_record(home, dg.DagsterRunStatus.SUCCESS, "2022-03-23", job="ingest")
+    before = state_of_runs(home.instance)
+    assert state_of_runs(home.instance) == before
+    (run,) = home.instance.get_runs(dg.RunsFilter([early]))
+    home.instance.report_run_failed(run)
+    assert state_of_runs(home.instance) != before, "though the run made last is the same"
 
 
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
@@ -234,18 +246,19 @@ def test_a_run_that_went_well_and_left_its_date_undone_is_not_repeated_for_ever(
     assert said(home, "2022-03-23T13:30").startswith(f"{DUE} failed 4 times")
 
 
-def test_the_requested_run_does_the_rebalance_and_a_failed_one_is_tried_again(home: TemporaryHome) -> None:
-    home.ingest(market_until("2022-04-01"))
-    record = home.store.lake.path((SHORT, "track_record"), KEYS[-1])
-    hidden = record.rename(record.with_name(".away"))
-    with freeze_time(moment("2022-04-02")):
-        assert not home.run_one(DUE).success
-    hidden.rename(record)
-    assert asked(home, "2022-04-02T12:02") == [(f"rebalance:{DUE}:2", DUE)]
+def test_a_clock_set_forward_by_months_asks_for_one_date_after_the_other_and_set_back_for_none(
+    home: TemporaryHome,
+) -> None:
+    home.ingest(market_until("2022-06-30"))
+    assert asked(home, "2022-07-01") == [(f"rebalance:{DUE}:1", DUE)], "the missed ones come before the newest"
+    failed(home, "2022-07-01T12:00")
+    assert asked(home, "2022-07-01T12:02") == [(f"rebalance:{DUE}:2", DUE)]
     assert home.run_one(DUE).success
     for meta in (META, NESTED):
         assert home.standing((meta, "flattened_weights"), DUE) == "OK"
-    assert asked(home, "2022-04-02T12:03") == [(f"rebalance:{AFTER}:1", AFTER)]
+    assert asked(home, "2022-07-01T12:03") == [(f"rebalance:{AFTER}:1", AFTER)]
+    assert said(home, "2022-03-13") == f"{KEYS[-1]} is done; the next rebalance is {DUE}"
+    assert said(home, "2021-01-01").startswith("2020-12-26 is done")
 
 
 def test_every_sensor_and_the_schedule_are_off_until_somebody_wants_them(home: TemporaryHome) -> None:
@@ -269,11 +282,8 @@ def scheduled(home: TemporaryHome, at: datetime) -> list[str | None]:
 
 
 def test_the_schedule_asks_from_the_day_after_a_rebalance_date_until_it_is_done(home: TemporaryHome) -> None:
-    at = datetime(2022, 3, 12, 1, tzinfo=UTC)
-    found = {str((at + timedelta(days=n)).date()): scheduled(home, at + timedelta(days=n)) for n in range(21)}
-    assert all(not found[f"2022-03-{day}"] for day in range(12, 22))
-    assert all(found[f"2022-03-{day}"] == [DUE] for day in range(22, 32))
-    assert found["2022-04-01"] == [DUE, AFTER]
+    expected = {"03-12": [], "03-21": [], "03-22": [DUE], "03-31": [DUE], "04-01": [DUE, AFTER]}
+    assert {day: scheduled(home, moment(f"2022-{day}T01:00")) for day in expected} == expected
 
 
 def test_the_schedule_asks_for_every_date_that_a_clock_set_forward_left_out_and_for_none_twice(
