@@ -10,7 +10,7 @@ from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 from typing import IO, Any
 
-from dagster import DagsterEventType, DagsterInstance, EventLogEntry
+from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, EventLogEntry, RunsFilter
 
 _held: dict[Path, IO[str]] = {}
 _ENDED = {DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED}
@@ -22,25 +22,37 @@ def lock_file(instance: DagsterInstance, run_id: str) -> Path:
 
 
 def alive(instance: DagsterInstance, run_id: str) -> bool | None:
-    """Whether the process of a run lives; None where no process of this home ever said so."""
+    """Whether the process of a run lives; None where no process of this home ever said so, or the run has just ended."""
     try:
         with lock_file(instance, run_id).open() as file:
             flock(file, LOCK_SH | LOCK_NB)
+            released = not os.fstat(file.fileno()).st_nlink
     except FileNotFoundError:
         return None
     except BlockingIOError:
         return True
-    return False
+    return None if released else False
+
+
+def report_dead(instance: DagsterInstance) -> list[str]:
+    """Report runs whose process is gone as failed, as Dagster's daemon does where one runs; their ids."""
+    begun = (DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING)
+    dead = [run for run in instance.get_runs(RunsFilter(statuses=begun)) if alive(instance, run.run_id) is False]
+    for run in dead:
+        instance.report_run_failed(run, "the process of the run is gone: it was killed, or crashed")
+    return [run.run_id for run in dead]
 
 
 class ProvesLife:
     """To be put before a class of Dagster's event log: every run, whoever launched it, starts and ends there."""
 
     _instance: DagsterInstance
+    has_instance: bool
+    """Not where events are copied without a home around them."""
 
     def store_event(self, event: EventLogEntry) -> None:
         """Lock before a start is stored, so that no run is seen started and unlocked; unlock once its end is."""
-        of_type = event.dagster_event_type
+        of_type = event.dagster_event_type if self.has_instance else None
         if of_type is DagsterEventType.RUN_START:
             _hold(lock_file(self._instance, event.run_id))
         upper: Any = super()

@@ -98,13 +98,16 @@ def _parsed(given: str) -> URL:
         raise ValueError(f"a URL of {url.drivername} ({expected}); correct it, or unset it to use SQLite")
     if not url.database:
         raise ValueError(f"a URL without a database ({expected}); name one")
+    if "password" in url.query:  # where only the parser would know it for a secret
+        url = url.set(password=str(url.query["password"])).difference_update_query(["password"])
     # SQLAlchemy would take another driver for `postgresql`, which dagster-postgres does not speak.
     patience = {name: value for name, value in _PATIENCE.items() if name not in url.query}
     return url.set(drivername="postgresql+psycopg2").update_query_dict(patience)
 
 
 _STATE = text(
-    "SELECT current_setting('transaction_read_only') = 'on' AS read_only, to_regclass('alembic_version') IS NOT NULL AS made, "
+    "SELECT current_setting('transaction_read_only') = 'on' AS read_only, current_setting('server_encoding') AS encoding, "
+    "to_regclass('alembic_version') IS NOT NULL AS made, "
     "coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create"
 )
 
@@ -117,6 +120,11 @@ def _try(url: URL) -> None:
             state = connection.execute(_STATE).one()
             if state.read_only:
                 raise _Unfit("a server that is read-only, such as a standby; name the primary one")
+            if state.encoding != "UTF8":
+                raise _Unfit(
+                    f"the encoding {state.encoding}, which cannot hold all text; make it with "
+                    "CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0"
+                )
             if not state.made and not state.may_create:
                 raise _Unfit(
                     "no right to create tables there; let the user own the database, or grant CREATE on its schema"

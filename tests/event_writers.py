@@ -11,9 +11,18 @@ from resources.postgres import POSTGRES_VARIABLE, postgres_url
 from resources.postgres_storage import postgres_parts
 
 
+class OwnedEventLog(PooledSqliteEventLog):
+    """An event log of an instance, whose folder takes the proof that a run lives."""
+
+    def __init__(self, base_dir: str) -> None:
+        super().__init__(base_dir)
+        self.owner = dg.DagsterInstance.ephemeral(tempdir=base_dir)  # which the log itself refers to weakly
+        self.register_instance(self.owner)
+
+
 def write(folder: str, entries: Sequence[dg.EventLogEntry], run_id: str) -> None:
     """Store the events as those of a run."""
-    storage = PooledSqliteEventLog(folder)
+    storage = OwnedEventLog(folder)
     for entry in entries:
         storage.store_event(entry._replace(run_id=run_id))
     storage.dispose()
@@ -21,7 +30,7 @@ def write(folder: str, entries: Sequence[dg.EventLogEntry], run_id: str) -> None
 
 def write_and_die(folder: str, entries: Sequence[dg.EventLogEntry]) -> None:
     """Store the events, and be killed."""
-    storage = PooledSqliteEventLog(folder)
+    storage = OwnedEventLog(folder)
     for entry in entries:
         storage.store_event(entry)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -19,9 +19,8 @@ from dagster._record import replace
 from sqlalchemy.exc import OperationalError
 
 from resources import event_log, pooled_sqlite
-from resources.event_log import PooledSqliteEventLog
 from resources.grid import GRID
-from tests.event_writers import write, write_and_die
+from tests.event_writers import OwnedEventLog, write, write_and_die
 from tests.homes import KEYS, SHORT, TemporaryHome
 
 Entries = list[dg.EventLogEntry]
@@ -147,7 +146,7 @@ def test_what_is_stored_is_what_the_stock_event_log_stores(
     given = order(entries)
     assert {Type.ASSET_MATERIALIZATION, Type.ASSET_CHECK_EVALUATION, Type.STEP_SUCCESS} <= set(map(kind, given))
     stored_by(SqliteEventLogStorage(str(folder / "stock")), given)
-    stored_by(PooledSqliteEventLog(str(folder / "ours")), given)
+    stored_by(OwnedEventLog(str(folder / "ours")), given)
     stock, ours = contents(folder / "stock"), contents(folder / "ours")
     assert stock.keys() == ours.keys()
     for name, rows in stock.items():
@@ -160,7 +159,7 @@ def test_events_without_a_run_are_stored_at_once_as_the_stock_event_log_stores_t
     kinds = (Type.ASSET_MATERIALIZATION, Type.ASSET_CHECK_EVALUATION)
     given = [entry._replace(run_id="") for wanted in kinds for entry in of_kind(entries, wanted, 3)]
     stored_by(SqliteEventLogStorage(str(folder / "stock")), given)
-    storage = PooledSqliteEventLog(str(folder / "ours"))
+    storage = OwnedEventLog(str(folder / "ours"))
     for entry in given:
         storage.store_event(entry)
     assert contents(folder / "ours") == contents(folder / "stock")
@@ -170,7 +169,7 @@ def test_a_planned_check_does_not_carry_the_grid(entries: Entries, folder: Path)
     subset = GRID.subset_with_partition_keys(KEYS).to_serializable_subset()
     planned = [planned_for(subset, entry) for entry in of_kind(entries, Type.ASSET_CHECK_EVALUATION_PLANNED, 1)]
     lengths = {}
-    for name, storage in (("stock", SqliteEventLogStorage), ("ours", PooledSqliteEventLog)):
+    for name, storage in (("stock", SqliteEventLogStorage), ("ours", OwnedEventLog)):
         stored_by(storage(str(folder / name)), planned)
         lengths[name] = max(map(len, texts(folder / name, planned[0].run_id)))
     assert lengths["stock"] > 100_000
@@ -178,7 +177,7 @@ def test_a_planned_check_does_not_carry_the_grid(entries: Entries, folder: Path)
 
 
 def test_who_reads_in_the_same_process_finds_every_event(entries: Entries, folder: Path) -> None:
-    storage = PooledSqliteEventLog(str(folder))
+    storage = OwnedEventLog(str(folder))
     given = of_kind(entries, Type.ASSET_MATERIALIZATION, 3)
     for count, entry in enumerate(given, start=1):
         storage.store_event(entry)
@@ -186,13 +185,13 @@ def test_who_reads_in_the_same_process_finds_every_event(entries: Entries, folde
 
 
 def test_the_events_of_a_step_are_there_once_it_ends(entries: Entries, folder: Path) -> None:
-    storage = PooledSqliteEventLog(str(folder))
+    storage = OwnedEventLog(str(folder))
     made, (end,) = of_kind(entries, Type.ASSET_MATERIALIZATION, 4), of_kind(entries, Type.STEP_SUCCESS, 1)
     for entry in made:
         storage.store_event(entry)
     assert texts(folder, end.run_id) == []
     storage.store_event(end)
-    assert PooledSqliteEventLog(str(folder)).get_logs_for_run(end.run_id) == [*made, end]
+    assert OwnedEventLog(str(folder)).get_logs_for_run(end.run_id) == [*made, end]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +202,7 @@ def test_no_more_events_wait_and_none_longer_than_they_may(
 ) -> None:
     monkeypatch.setattr(event_log, limit, value)
     monkeypatch.setattr(event_log.time, "monotonic", lambda: 0.0)
-    storage = PooledSqliteEventLog(str(folder))
+    storage = OwnedEventLog(str(folder))
     found = []
     for entry in of_kind(entries, Type.ASSET_CHECK_EVALUATION, 4):
         storage.store_event(entry)
@@ -215,7 +214,7 @@ def test_events_that_could_not_be_written_are_written_once_when_they_can_be(
     entries: Entries, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pooled_sqlite, "BUSY_SECONDS", 0)
-    storage = PooledSqliteEventLog(str(folder))
+    storage = OwnedEventLog(str(folder))
     made = of_kind(entries, Type.ASSET_MATERIALIZATION, 4)
     for entry in made:
         storage.store_event(entry)
@@ -231,7 +230,7 @@ def test_events_that_could_not_be_written_are_written_once_when_they_can_be(
 
 
 def test_processes_that_write_at_once_lose_nothing(entries: Entries, folder: Path) -> None:
-    PooledSqliteEventLog(str(folder)).dispose()
+    OwnedEventLog(str(folder)).dispose()
     runs = [f"{OTHER_RUN[:-1]}{number}" for number in range(2)]
     context = multiprocessing.get_context("forkserver")
     writers = [context.Process(target=write, args=(str(folder), entries, run_id)) for run_id in runs]
@@ -258,7 +257,7 @@ def test_a_process_that_is_killed_takes_along_only_what_a_step_said_last(entries
     writer.join()
     assert writer.exitcode == -signal.SIGKILL
     before = said[: len(said) - len(list(next(groupby(reversed(said), kind))[1]))]
-    storage = PooledSqliteEventLog(str(folder))
+    storage = OwnedEventLog(str(folder))
     assert len(storage.get_logs_for_run(said[0].run_id)) == len(before)
     again = of_another_run(entries)
     for entry in again:

@@ -118,6 +118,27 @@ def let_in_a_guest(url: str) -> None:
 
 
 @needs_postgres
+def test_a_database_that_cannot_hold_all_text_is_refused(server: PostgresServer, found: Callable[[str], str]) -> None:
+    url = server.new_database()
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE DATABASE no_text ENCODING 'SQL_ASCII' TEMPLATE template0")
+    connection.close()
+    assert "found the encoding SQL_ASCII, which cannot hold all text; make it with CREATE DATABASE" in found(
+        url.rsplit("/", 1)[0] + "/no_text"
+    )
+
+
+def test_a_password_among_the_options_is_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(POSTGRES_VARIABLE, f"postgresql://u@127.0.0.1:1/x?password={SECRET}")
+    url = postgres_url()
+    assert url is not None
+    assert url.password == SECRET
+    assert SECRET not in repr(url)
+
+
+@needs_postgres
 def test_nothing_is_said_of_a_database_that_works_nor_of_none(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
