@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from celery import Celery, Task
 from dagster import DagsterInstance
@@ -15,7 +14,7 @@ from dagster_celery.tasks import create_task
 from resources.home import find_home
 from resources.patience import within
 from resources.secrets import secrets_of_environment
-from resources.steps import going_run, require_place
+from resources.steps import going_run, require_place, require_url
 from resources.trouble import without_secrets
 from sleevegraph.errors import ConfigurationError
 
@@ -34,10 +33,8 @@ def broker_url() -> str:
 def settings() -> dict[str, Any]:
     """Celery's settings; ConfigurationError for a broker that cannot be meant, or that needs a result backend named."""
     url, results = broker_url(), os.environ.get(RESULTS_VARIABLE, "")
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise ConfigurationError(f"{BROKER_VARIABLE}: expected a URL, found one with {error}; correct it") from error
+    parts = require_url(BROKER_VARIABLE, url)
+    require_url(RESULTS_VARIABLE, results)
     if parts.scheme == "filesystem":
         from resources.folder_broker import folder_settings  # noqa: PLC0415 - makes folders known to kombu
 
@@ -105,7 +102,11 @@ def broken() -> list[tuple[str, str, str]]:
     try:
         app = application()
     except (ConfigurationError, OSError) as error:
-        return [(BROKER_VARIABLE, f"to use {broker}", _told(str(error)))]
+        said = _told(str(error))
+        if said.startswith(RESULTS_VARIABLE):
+            where = _shown(os.environ.get(RESULTS_VARIABLE, "")) or broker
+            return [(RESULTS_VARIABLE, f"to use {where}", said.removeprefix(f"{RESULTS_VARIABLE}: "))]
+        return [(BROKER_VARIABLE, f"to use {broker}", said.removeprefix(f"{BROKER_VARIABLE}: "))]
     found = within(SECONDS, lambda: _connect(app))
     if found:
         return [(BROKER_VARIABLE, f"to connect to {broker}", f"{_told(found)}; start the broker, or name another")]

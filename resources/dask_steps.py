@@ -24,8 +24,9 @@ from distributed import Client, Future, LocalCluster, get_worker
 
 from resources import workers
 from resources.patience import within
-from resources.steps import Place, failed_step, going_run, place, require_place, step_args
+from resources.steps import Place, failed_step, going_run, place, require_place, require_url, step_args
 from resources.trouble import without_secrets
+from sleevegraph.errors import ConfigurationError
 
 DASK_VARIABLE = "SLEEVEGRAPH_DASK"
 SECONDS = 3.0
@@ -90,6 +91,11 @@ class DaskSteps(DaskExecutor):
 def broken() -> list[tuple[str, str, str]]:
     """Try the scheduler: setting, what was tried, what was found instead."""
     address = os.environ.get(DASK_VARIABLE, "")
+    try:
+        require_url(DASK_VARIABLE, address)
+    except ConfigurationError as error:
+        said = str(error).removeprefix(f"{DASK_VARIABLE}: ")
+        return [(DASK_VARIABLE, f"to use {without_secrets(address)}", said)]
     found = within(SECONDS, lambda: _connect(address)) if address else ""
     advice = "start the scheduler, or leave it unset for a cluster on this machine"
     return [(DASK_VARIABLE, f"to connect to {without_secrets(address)}", f"{found}; {advice}")] if found else []

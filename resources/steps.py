@@ -3,6 +3,7 @@
 import os
 from hashlib import sha256
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 # Not exported: what an executor of its own needs to fail a step whose process is gone (docs/architecture.md).
 from dagster import DagsterEvent, DagsterInstance, DagsterRun
@@ -26,6 +27,19 @@ def place() -> Place:
         HOME_VARIABLE: str(find_home().root),
         LAKE_VARIABLE: f"{without_secrets(lake)} ({sha256(lake.encode()).hexdigest()[:8]})" if lake else "",
     }
+
+
+def require_url(setting: str, url: str) -> SplitResult:
+    """The parts of an address; ConfigurationError where it has none, without a word of it: it may be a piece of a password."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises where it is no number
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{setting}: expected a URL, found one whose host or port is none; correct it, and quote what is special in a "
+            "password (%2F for /, %40 for @)"
+        ) from error
+    return parts
 
 
 def require_place(expected: Place, worker: str) -> None:

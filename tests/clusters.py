@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import dagster as dg
 from definitions import build_definitions
 from resources.executors import CELERY, DASK, EXECUTOR_VARIABLE, chosen_executor
 from resources.home import HOME_VARIABLE, Home
-from tests.homes import small_manifest
+from sleevegraph.manifest import Manifest
+from tests.homes import LONG, small_manifest
 
 PROJECT = Path(__file__).resolve().parent.parent
 STOP_SECONDS = 60
@@ -68,12 +70,21 @@ def celery_worker(root: Path, number: int) -> Iterator[subprocess.Popen[bytes]]:
             process.wait()
 
 
-def small_job(name: str, _executor: str) -> dg.JobDefinition:
-    """A job of the small manifest with the executor of the environment, as any process can build it.
+@cache
+def one_sleeve_definitions(_executor: str = "") -> dg.Definitions:
+    """The long sleeve of the small manifest alone: half the steps."""
+    whole = small_manifest()
+    return build_definitions(
+        Manifest(market=whole.market, sleeves=tuple(s for s in whole.sleeves if s.name == LONG), metas=())
+    )
+
+
+def one_sleeve_job(name: str, executor: str) -> dg.JobDefinition:
+    """A job of one sleeve with the executor of the environment, as any process can build it.
 
     Dagster remembers by its arguments what was built, so the executor is one of them.
     """
-    return build_definitions(small_manifest()).resolve_job_def(name)
+    return one_sleeve_definitions(executor).resolve_job_def(name)
 
 
 def rebuildable(function: Callable[..., dg.JobDefinition], *arguments: str) -> Any:

@@ -133,7 +133,8 @@ def test_a_result_backend_that_nobody_listens_at_is_told_from_the_broker(free: i
         ("filesystem://", "expected filesystem:/// and a folder"),
         ("amqp://host", "expected the URL of a result backend"),
         ("nonsense", "expected the URL of a result backend"),
-        ("redis://[broken", "expected a URL, found one with Invalid IPv6 URL"),
+        ("redis://[broken", "expected a URL, found one whose host or port is none"),
+        ("redis://user:pa/ss@host", "expected a URL, found one whose host or port is none"),
         ("nosuch://host", "expected the URL of a result backend"),
     ],
 )
@@ -141,6 +142,21 @@ def test_a_broker_that_cannot_be_meant_is_one_trouble(broker: str, expected: str
     with environment(**{EXECUTOR_VARIABLE: "celery", BROKER: broker}):
         (trouble,) = executor_troubles()
     assert expected in trouble.found
+
+
+@pytest.mark.parametrize(("name", "setting"), [("celery", RESULTS), ("dask", SCHEDULER)])
+@pytest.mark.parametrize("address", ["redis://[broken", "redis://:pa55/word@host:6379"])
+def test_an_address_that_is_none_is_one_trouble_and_the_end_of_a_run_and_no_word_of_it_is_said(
+    name: str, setting: str, address: str, new_home: Callable[[], TemporaryHome]
+) -> None:
+    with environment(**{EXECUTOR_VARIABLE: name, setting: address}):
+        (trouble,) = executor_troubles()
+    assert trouble.setting == setting
+    assert trouble.found.startswith("expected a URL, found one whose host or port is none; correct it")
+    assert "pa55" not in str(trouble)
+    success, reason = run_of(new_home(), **{EXECUTOR_VARIABLE: name, setting: address})
+    assert not success
+    assert str(trouble) in reason
 
 
 def test_a_transport_that_there_is_not_is_one_trouble() -> None:
