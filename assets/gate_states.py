@@ -1,4 +1,4 @@
-"""What every gate says of a rebalance: passed, warned, accepted, failed, absent or stale."""
+"""What every gate says of a rebalance: passed, warned, accepted, failed, absent, stale or pruned."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class GateState:
     @property
     def blocks(self) -> bool:
         """Whether nobody may build on the asset."""
-        return self.gate.blocking and self.state not in {State.PASSED, WARNED, ACCEPTED}
+        return self.gate.blocking and self.state not in {State.PASSED, State.PRUNED, WARNED, ACCEPTED}
 
 
 def gate_states(store: Store, gates: Sequence[Gate], at: date) -> list[GateState]:
@@ -38,9 +38,9 @@ def gate_states(store: Store, gates: Sequence[Gate], at: date) -> list[GateState
 
 def gate_state(store: Store, gate: Gate, partition: str) -> GateState:
     """Ask one gate."""
-    if not store.lake.has(gate.path, partition):
-        return GateState(gate, partition, State.ABSENT, f"{'/'.join(gate.path)} {partition} is not stored", None)
     receipt = store.receipts.read(gate.path, gate.check, partition)
+    if receipt is None and not store.lake.has(gate.path, partition):
+        return GateState(gate, partition, State.ABSENT, f"{'/'.join(gate.path)} {partition} is not stored", None)
     state, reason = store.receipts.state(gate.path, gate.check, partition)
     if state is State.PASSED and gate.check == AUDIT_CHECK:
         changed = changed_files(store, gate.path, date.fromisoformat(partition))

@@ -13,11 +13,12 @@ from assets.partitioned import Compute, Partition, Stage, cash, inherited, rules
 from assets.pictures import equity_picture
 from assets.solvers import risk_weights_stage, solver_cells_stage
 from assets.track_records import track_record_compute
-from resources.lake import Status
+from resources.lake import Lake, Status
 from resources.store import Store
 from sleevegraph import candidates as candidates_rule
 from sleevegraph import ledgers, selection, synthesis
 from sleevegraph.calendar import STEP_DAYS, previous
+from sleevegraph.errors import LakeError
 from sleevegraph.manifest import MarketProfile, SelectionRules, SleeveProfile
 from sleevegraph.risk_weights import targets
 from sleevegraph.track_record import Window, market_window
@@ -44,7 +45,7 @@ def _candidates(sleeve: SleeveProfile, market: MarketProfile) -> Stage:
     column, decides = (sleeve.rating, "rating") if sleeve.rating else ("score", "logic")
 
     def prepare(store: Store, days: Sequence[date]) -> Compute:
-        del days
+        _require_kept(store.lake, sleeve, min(days))
 
         def compute(at: date) -> Partition:
             standing = inherited(store.lake, scored, str(at))
@@ -70,6 +71,20 @@ def _candidates(sleeve: SleeveProfile, market: MarketProfile) -> Stage:
         rules=rules_of(sleeve, decides, "direction", "quotes", "selection.limit"),
         owner=sleeve.owner,
     )
+
+
+def _require_kept(lake: Lake, sleeve: SleeveProfile, first: date) -> None:
+    """Refuse a range that continues a rebalance whose partitions were pruned, before anything of it is stored.
+
+    Windows would begin in the middle, and the record would ask for verdicts on what is not there.
+    """
+    path, before = stage(sleeve.name, "candidates"), str(previous(first))
+    kept = lake.partitions(stage(sleeve.name, "winners"))
+    if before in kept and not lake.has(path, before):
+        raise LakeError(
+            f"{'/'.join(path)} {first}: expected the partition of {before}, which it continues, found that it was pruned; "
+            f"sleevegraph backfill --from {kept[0]}, the first rebalance, makes everything again"
+        )
 
 
 def _winners(sleeve: SleeveProfile, market: MarketProfile) -> Stage:

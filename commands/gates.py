@@ -20,7 +20,9 @@ from resources.store import Store
 REASON_WIDTH = 160
 BLOCKED = "ERROR BLOCKED: "
 """How a finding begins that only hands on what an earlier gate refused."""
-STYLES = {"PASSED": "green", "WARNED": "yellow", "ACCEPTED": "cyan", "FAILED": "red", "ABSENT": "red", "STALE": "red"}
+STYLES = {"PASSED": "green", "WARNED": "yellow", "ACCEPTED": "cyan", "PRUNED": "dim"} | dict.fromkeys(
+    ("FAILED", "ABSENT", "STALE"), "red"
+)
 
 
 @click.command()

@@ -60,8 +60,13 @@ def parts_of(home: Home, manifest: Manifest) -> list[tuple[str, Part]]:
     runs = RunFigures(partial(_opened, home))
 
     def of_store(read: Callable[[Store], Iterable[Metric]]) -> Part:
-        # A store remembers folders and settings, and the home may be another one by now.
-        return lambda: list(read(Store(home=str(_required(home).root))))
+        def part() -> list[Metric]:
+            # A store remembers folders and settings, and the home may be another one by now.
+            store = Store(home=str(_required(home).root))
+            with store.lake.one_look():
+                return list(read(store))
+
+        return part
 
     return [
         ("rebalances", of_store(lambda store: rebalance_figures(store, manifest))),

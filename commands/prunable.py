@@ -21,7 +21,7 @@ from sleevegraph.audit.verification import verify
 from sleevegraph.errors import SleevegraphError
 from sleevegraph.ledgers import ledgers_from_rows
 from sleevegraph.manifest import Manifest, SleeveProfile
-from sleevegraph.retention import NEWEST_KEPT, SAME_DATE, needed_since, split
+from sleevegraph.retention import NEWEST_KEPT, needed_since, split
 
 AUDIT = "audit_bundle"
 _LEFT = re.compile(r"\..+\.(?P<pid>[0-9]+)\.tmp")
@@ -34,8 +34,8 @@ seen from here), or once it is old."""
 def reach_of(sleeve: SleeveProfile) -> dict[str, int]:
     """The bulky assets of a sleeve, and how many steps back on the grid a later rebalance or its verdicts read them."""
     return {
-        "candidates": SAME_DATE,
-        "synthetic_returns": SAME_DATE,
+        "candidates": 0,
+        "synthetic_returns": 0,
         "solver_cells": max(sleeve.risk.failure_windows, WINDOWS) + 1,
     }
 

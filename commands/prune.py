@@ -75,7 +75,8 @@ def prune(home: Home, keep: timedelta, yes: bool) -> None:
     cut = now - min(keep, now - datetime(2000, 1, 1, tzinfo=UTC))
     store = Store(home=str(home.root))
     with open_instance(home) as instance:
-        plan = _plan(home, store, instance, cut)
+        with store.lake.one_look():
+            plan = _plan(home, store, instance, cut)
         stdout_console().print(_table(plan, f"older than {cut.date()}"))
         _say_what_stays(plan, instance)
         if not yes:

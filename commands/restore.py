@@ -7,9 +7,9 @@ import click
 
 from commands.home import open_instance, prepared, with_home
 from resources.archive import restored
-from resources.home import Home
+from resources.home import Home, with_its_lake
 from resources.postgres import POSTGRES_VARIABLE
-from resources.run_history import IN_PROGRESS, run_records
+from resources.run_history import IN_PROGRESS, databases, run_records
 
 CUT_OFF = "in progress when the backup was taken that this home was restored from"
 
@@ -19,12 +19,19 @@ CUT_OFF = "in progress when the backup was taken that this home was restored fro
 @with_home
 def restore(home: Home, source: Path) -> None:
     """Make a home of the backup SOURCE in --home, which has to be absent or empty; every hash is checked before."""
+    with_its_lake(Home(source.absolute(), home.objects))
     with restored(source.absolute(), home.root) as (staging, manifest):
-        ended = 0 if os.environ.get(POSTGRES_VARIABLE) else _end_runs(Home(staging, home.objects))
+        elsewhere = bool(os.environ.get(POSTGRES_VARIABLE))
+        ended = 0 if elsewhere else _end_runs(Home(staging, home.objects))
     prepared(home)
     click.echo(f"{len(manifest['files'])} files of {manifest['made_at']} in {home.root}")
     if ended:
         click.echo(f"{ended} runs were in progress and are failed now; run them again")
+    if elsewhere and databases(home):
+        click.echo(
+            f"its runs are in SQLite, and {POSTGRES_VARIABLE} is set: sleevegraph migrate copies them to an empty database",
+            err=True,
+        )
     for what in manifest["without"]:
         click.echo(f"not in it: {what}", err=True)
 

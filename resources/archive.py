@@ -106,6 +106,8 @@ def restored(source: Path, home: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         raise ConfigurationError(
             f"--home: expected nothing at {home} or an empty folder, found something; name a new folder"
         )
+    if home.is_relative_to(source):
+        raise ConfigurationError(f"--home: expected a folder outside the backup, found {home}; name another one")
     manifest = checked(source)
     home.parent.mkdir(parents=True, exist_ok=True)
     with _staged(home) as staging:

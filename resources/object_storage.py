@@ -101,7 +101,11 @@ def content(place: UPath, known: Version | None) -> tuple[Version, bytes]:
     kept = None if known is None else _CONTENTS.get(url, known)
     if known is not None and kept is not None:
         return known, kept
-    found, read = _request("get_object", place)
+    try:
+        found, read = _request("get_object", place)
+    except FileNotFoundError:
+        _seen(place, None)
+        raise
     version = found["ETag"], len(read)
     _CONTENTS.keep(url, version, read)
     _seen(place, version)
@@ -158,7 +162,7 @@ def _seen(place: UPath, version: Version | None) -> None:
 
 def _listed(folder: UPath, delimiter: str) -> Iterator[tuple[tuple[str, ...], Version]]:
     """Parts below a folder and version of its objects, page by page."""
-    begin = f"{folder.path.partition('/')[2].rstrip('/')}/"
+    begin = f"{folder.path.partition('/')[2].rstrip('/')}/".lstrip("/")
     more: dict[str, str] = {}
     while True:
         page = _request("list_objects_v2", folder, Prefix=begin, Delimiter=delimiter, MaxKeys=PAGE, **more)

@@ -62,8 +62,11 @@ def content(place: Place, known: Version | None = None) -> tuple[Version, bytes]
 
 def exactly(place: Place, known: Version) -> bytes:
     """Bytes of one version of a file; ChangedError where it is another one by now."""
-    found, read = content(place, known)
-    if found != known and not isinstance(place, Path):  # on a disk no version ever comes back
+    try:
+        found, read = content(place, known)
+    except FileNotFoundError:
+        found = None
+    if found is None or (found != known and not isinstance(place, Path)):  # on a disk no version ever comes back
         raise ChangedError(f"{place}: expected one version while it is read, found another writer; run this again")
     return read
 

@@ -19,6 +19,8 @@ from resources.places import Place
 from sleevegraph.errors import GateError
 
 SUFFIX = ".json"
+_ABSENT = "absent"
+"""In place of the digest of what is not stored."""
 
 
 class State(StrEnum):
@@ -28,6 +30,8 @@ class State(StrEnum):
     FAILED = "FAILED"
     ABSENT = "ABSENT"
     STALE = "STALE"
+    PRUNED = "PRUNED"
+    """It passed, and what was judged was pruned since: it stays certified, and nobody can build on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,39 +118,50 @@ class Receipts:
     ) -> tuple[State, str]:
         """Return the gate's state for the partition as it is stored now, with the reason unless it passed.
 
-        With `rules`, a verdict that was found by others is stale. What was `decided_before` was decided on the bars of its
-        day: bars that are revised afterwards do not take it back.
+        A verdict holds beside inputs that were pruned since. With `rules`, a verdict that was found by others is stale.
+        What was `decided_before` was decided on the bars of its day: bars that are revised afterwards do not take it back.
         """
         receipt = self.read(asset, check, partition)
         where = f"{check} of {'/'.join(asset)} at {partition}"
         if receipt is None:
             return State.ABSENT, f"{where}: no receipt"
-        if receipt.digest != self.lake.digest(asset, partition):
-            return State.STALE, f"{where}: the partition changed after it was judged"
+        stored = self.input_digest("/".join(asset), partition)
+        pruned = stored == _ABSENT and self._is_pruned(asset, partition)
+        if receipt.digest != stored and not pruned:
+            gone = stored == _ABSENT
+            found = "is not stored any more" if gone else "changed after it was judged"
+            return (State.ABSENT if gone else State.STALE), f"{where}: the partition {found}"
         if rules is not None and not receipt.holds_rules(rules):
-            changed = [
+            other = [
                 key for key in sorted({*receipt.rules, *rules}) if receipt.rules.get(key) != _plain(rules).get(key)
             ]
-            return State.STALE, f"{where}: it was judged by other rules ({', '.join(changed)} changed since)"
-        for name, digest in receipt.inputs.items():
-            if decided_before and name == BARS[0]:
-                continue
-            if self.input_digest(name, partition) != digest:
-                return State.STALE, f"{where}: {name} changed after it was judged"
+            return State.STALE, f"{where}: it was judged by other rules ({', '.join(other)} changed since)"
+        asked = (name for name in receipt.inputs if not (decided_before and name == BARS[0]))
+        changed = next((name for name in asked if self._changed(receipt, name)), "")
+        if changed:
+            return State.STALE, f"{where}: {changed} changed after it was judged"
         if not receipt.passed:
             errors = [finding for finding in receipt.findings if finding.startswith("ERROR")]
             return State.FAILED, f"{where} failed: {'; '.join(errors[:3]) or 'no finding recorded'}"
-        return State.PASSED, ""
+        return (State.PRUNED, f"{where}: passed; the partition was pruned since") if pruned else (State.PASSED, "")
+
+    def _changed(self, receipt: Receipt, name: str) -> bool:
+        """Whether an input is another one than it was; what was pruned since is not."""
+        found = self.input_digest(name, receipt.partition)
+        pruned = found == _ABSENT and self._is_pruned(*_input(name, receipt.partition))
+        return found != receipt.inputs[name] and not pruned
 
     def input_digest(self, name: str, partition: str) -> str:
         """Digest of an input as it is stored now: `daily_bars` before the partition, or an asset's partition."""
         if name == BARS[0]:
             return self.lake.bars_digest(date.fromisoformat(partition))
-        asset, _, other = name.partition("@")
-        path, wanted = tuple(asset.split("/")), other or partition
         with suppress(AbsentError):
-            return self.lake.digest(path, wanted)
-        return "absent"
+            return self.lake.digest(*_input(name, partition))
+        return _ABSENT
+
+    def _is_pruned(self, asset: AssetPath, partition: str) -> bool:
+        """Whether a partition that is not stored is older than all that are: the oldest are pruned first."""
+        return any(partition < first for first in self.lake.partitions(asset)[:1])
 
     def refusal(
         self, gates: Sequence[Gate], partition: str, *, by_todays_rules: bool = False, decided_before: bool = False
@@ -159,13 +174,19 @@ class Receipts:
         Raises
         ------
         GateError
-            When a receipt is absent or stale: nobody judged what is stored, so nobody may build on it.
+            When a receipt is absent or stale: nobody judged what is stored, so nobody may build on it. And when what was
+            judged was pruned.
         """
         failed: dict[AssetPath, list[str]] = {}
         with self.lake.one_look():
             for gate in gates:
                 rules = gate.rules if by_todays_rules else None
                 state, reason = self.state(gate.path, gate.check, partition, rules, decided_before=decided_before)
+                if state is State.PRUNED:
+                    first = places.names(self.path(gate.path, gate.check, partition).parent)[0].removesuffix(SUFFIX)
+                    raise GateError(
+                        f"{reason}; sleevegraph backfill --from {first}, its first rebalance, makes it again"
+                    )
                 if state in {State.ABSENT, State.STALE}:
                     name = "/".join(gate.path)
                     raise GateError(
@@ -181,6 +202,12 @@ class Receipts:
         refusal = self.refusal(gates, partition)
         if refusal:
             raise GateError(f"{refusal}; correct the cause and materialise it again before building on it")
+
+
+def _input(name: str, partition: str) -> tuple[AssetPath, str]:
+    """Asset and partition that an input of a verdict on `partition` means."""
+    asset, _, other = name.partition("@")
+    return tuple(asset.split("/")), other or partition
 
 
 def _plain(rules: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,6 @@ from datetime import date, datetime, timedelta
 
 from sleevegraph.calendar import STEP_DAYS
 
-SAME_DATE = 0
-"""Steps back on the grid that an asset is read, where only its own rebalance reads it."""
 NEWEST_KEPT = 3
 """Rebalances that keep everything, whatever their age: reports look at the one before, ledgers at what it decided."""
 
@@ -33,23 +31,23 @@ def needed_since(cut: date, stored: Sequence[str], in_force: Iterable[date], rea
     in_force
         Rebalances whose decisions are in force.
     reach
-        Steps back on the grid that a later rebalance reads, or that a verdict on it rests on.
+        Steps back on the grid that a rebalance which stays reads, or that a verdict on it rests on; 0 where only the own
+        rebalance reads.
     """
     newest = [date.fromisoformat(key) for key in stored[-NEWEST_KEPT:]]
-    return min([cut, *(day - timedelta(days=reach * STEP_DAYS) for day in (*newest, *in_force))])
+    return min([cut, *newest, *in_force]) - timedelta(days=reach * STEP_DAYS)
 
 
 def split(stored: Sequence[str], since: date, proven: Mapping[str, bool], reach: int) -> Split:
     """Divide what is older than `since` by whether the bundle of its rebalance is `proven`.
 
-    Of an asset that is read back over several windows, only what lies before the first unproven one may go: those that
-    stay follow one another without a hole, which a window would count as a failure.
+    Only what lies before the first unproven one, and before what that reads, may go. Those that stay follow one another
+    without a hole: a window would count it as a failure, and what is older than all that are stored is known to be pruned.
     """
     old = [key for key in stored if key < str(since)]
     unproven = [key for key in old if not proven.get(key, False)]
-    if reach == SAME_DATE or not unproven:
-        return Split([key for key in old if key not in unproven], unproven)
-    return Split([key for key in old if key < unproven[0]], [key for key in old if key >= unproven[0]])
+    first = str(date.fromisoformat(unproven[0]) - timedelta(days=reach * STEP_DAYS)) if unproven else str(since)
+    return Split([key for key in old if key < first], [key for key in old if key >= first])
 
 
 @dataclass(frozen=True, slots=True)

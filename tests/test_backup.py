@@ -176,6 +176,8 @@ def test_a_home_that_is_not_empty_is_refused_and_stays(tiny: Path, tmp_path: Pat
     (tmp_path / "empty").mkdir()
     assert sleevegraph("restore", copy, "--home", tmp_path / "empty").exit_code == 0
     assert contents(tmp_path / "empty")["data/lake/a/2022-02-09.parquet"] == b"rows"
+    assert "--home: expected a folder outside the backup" in refused("restore", copy, "--home", copy / "home")
+    assert not (copy / "home").exists()
 
 
 def test_a_backup_that_breaks_off_leaves_no_folder(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,6 +198,23 @@ def test_what_is_elsewhere_is_named(tiny: Path, tmp_path: Path, monkeypatch: pyt
     assert result.exit_code == 0, result.output
     assert "not in it: runs, events and schedules are in PostgreSQL" in result.stderr
     assert "hidden" not in result.output + (tmp_path / "copy" / MANIFEST).read_text()
+
+
+def test_runs_in_sqlite_are_told_of_where_postgresql_is_set(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(made(tiny / "dagster_home" / "history" / "runs.db"))) as connection:
+        connection.execute("CREATE TABLE runs (x)")
+    copy = taken(tiny, tmp_path / "copy")
+    monkeypatch.setenv("SLEEVEGRAPH_POSTGRES_URL", "postgresql://somebody:hidden@127.0.0.1:1/x")
+    result = sleevegraph("restore", copy, "--home", tmp_path / "new")
+    assert result.exit_code == 0, result.output
+    assert "its runs are in SQLite, and SLEEVEGRAPH_POSTGRES_URL is set: sleevegraph migrate" in result.stderr
+
+
+def made(file: Path) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return file
 
 
 def test_runs_of_the_past_are_restored_as_they_were(home: TemporaryHome, tmp_path: Path) -> None:

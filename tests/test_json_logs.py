@@ -16,7 +16,7 @@ from sleevegraph.errors import ConfigurationError
 
 PROJECT = Path(__file__).resolve().parent.parent
 PROGRAM = """
-import json, logging, sys, warnings
+import logging
 import dagster as dg
 from resources.json_logs import configure_logs
 
@@ -45,25 +45,35 @@ def broken(context):
 
 defs = dg.Definitions(assets=[weights, broken], asset_checks=[is_sound], executor=dg.in_process_executor)
 job = defs.resolve_implicit_global_asset_job_def()
-config = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}} if "config" in sys.argv else None
+quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 log.info("before")
 range_tags = {"dagster/asset_partition_range_start": "2024-01-01", "dagster/asset_partition_range_end": "2024-01-02"}
-chosen = {"tags": range_tags} if "range" in sys.argv else {"partition_key": "2024-01-03"}
-job.execute_in_process(raise_on_error=False, run_config=config, **chosen)
+job.execute_in_process(raise_on_error=False, partition_key="2024-01-03")
+job.execute_in_process(raise_on_error=False, partition_key="2024-01-03", run_config=quiet)
+job.execute_in_process(raise_on_error=False, tags=range_tags)
 """
+PLAIN, QUIET, RANGE = 0, 1, 2
+"""The runs of PROGRAM: of one partition, of one with our commands' configuration, and of a range."""
 
 
-def lines(*arguments: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in said(*arguments, form="json").splitlines()]
+def lines() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in said(form="json").splitlines()]
+
+
+def of_run(number: int) -> list[dict[str, Any]]:
+    """Lines that name the run, or that any process prints at first."""
+    runs = list(dict.fromkeys(line["run"] for line in lines() if "run" in line))
+    assert len(runs) == RANGE + 1
+    return [line for line in lines() if line.get("run", runs[number]) == runs[number]]
 
 
 @cache
-def said(*arguments: str, form: str) -> str:
-    """Stderr of a run in a process of its own."""
+def said(form: str) -> str:
+    """Stderr of PROGRAM in a process of its own."""
     url = "postgresql://user:top-secret-password@db/x"
     environment = {"PYTHONPATH": str(PROJECT), "SLEEVEGRAPH_LOGS": form, "SLEEVEGRAPH_POSTGRES_URL": url}
     ran = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PROGRAM, *arguments],
+        [sys.executable, "-W", "ignore", "-c", PROGRAM],
         env=os.environ | environment,
         capture_output=True,
         text=True,
@@ -72,9 +82,9 @@ def said(*arguments: str, form: str) -> str:
     return ran.stderr
 
 
-@pytest.mark.parametrize("arguments", [(), ("config",)])
-def test_a_run_of_one_partition_says_where_each_line_belongs(arguments: tuple[str, ...]) -> None:
-    found = lines(*arguments)
+@pytest.mark.parametrize("number", [PLAIN, QUIET])
+def test_a_run_of_one_partition_says_where_each_line_belongs(number: int) -> None:
+    found = of_run(number)
     assert all(datetime.fromisoformat(line["time"]).utcoffset() is not None for line in found)
     assert all({"time", "level", "logger", "message"} <= line.keys() for line in found)
     (made,) = (line for line in found if line["message"].startswith("made"))
@@ -98,7 +108,7 @@ def test_a_run_of_one_partition_says_where_each_line_belongs(arguments: tuple[st
 
 
 def test_a_range_is_said_as_one_and_an_event_of_a_partition_as_that() -> None:
-    found = lines("range")
+    found = of_run(RANGE)
     (made,) = (line for line in found if line["message"].startswith("made"))
     assert made["partition"] == "2024-01-01...2024-01-02"
     observed = [(line["asset"], line["partition"]) for line in found if line.get("event") == "ASSET_OBSERVATION"]
@@ -106,7 +116,7 @@ def test_a_range_is_said_as_one_and_an_event_of_a_partition_as_that() -> None:
 
 
 def test_an_exception_is_one_line_with_its_trace_as_a_field() -> None:
-    found = lines()
+    found = of_run(PLAIN)
     (told,) = (line for line in found if line["message"] == "told")
     assert told["level"] == "ERROR"
     assert told["trace"].startswith("Traceback")

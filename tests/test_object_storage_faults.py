@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from random import Random
 
@@ -19,8 +20,9 @@ import polars as pl
 import pytest
 
 from resources import object_storage, places
+from resources.bundle_files import bundles_at
 from resources.home import lake_url, place_at, recorded_lake
-from resources.lake import Lake, Status
+from resources.lake import AbsentError, Lake, Status
 from resources.lake_trouble import lake_trouble
 from resources.object_errors import tried
 from resources.packed_runs import PackedRuns
@@ -100,6 +102,51 @@ def test_what_was_written_is_read_listed_and_deleted(lake: Lake) -> None:
     assert not lake.has(ASSET, KEY)
     with pytest.raises(LakeError, match=r"made_up 2024-01-01: expected a stored partition at s3://.*materialise it"):
         lake.read(ASSET, KEY)
+
+
+@pytest.mark.parametrize("prefix", ["", "with space", "präfix/日本", "a//b", "plus+and%20percent", "up/../x"])
+def test_any_prefix_is_taken_as_it_stands(variables: dict[str, str], prefix: str) -> None:
+    url = f"s3://{BUCKET}/{prefix}".rstrip("/")
+    with environment(**{**variables, "SLEEVEGRAPH_LAKE": f"{url}/"}):
+        object_storage._filesystem.cache_clear()
+        root = place_at(lake_url(f"{url}/"))
+        runs = PackedRuns(root / "runs")
+        Lake(root / "lake").write(ASSET, KEY, frame(1.0))
+        runs.write("some", AT, {"audit.jsonl": b"x"})
+        keys = {one["Key"] for one in boto3.client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]}
+        assert {
+            f"{prefix}/lake/made_up/{KEY}.parquet".lstrip("/"),
+            f"{prefix}/runs/some-20240101.zip".lstrip("/"),
+        } <= keys
+        assert Lake(root / "lake").stored() == [(ASSET, KEY)]
+        assert bundles_at(root) == [runs.path("some", AT)]
+        assert ("lake", "made_up", f"{KEY}.parquet") in object_storage.below(root)
+        assert lake_trouble() == []
+        Lake(root / "lake").remove(ASSET, KEY)
+        places.remove(runs.path("some", AT))
+
+
+def test_a_large_object_is_one_put_and_one_that_another_tool_put_in_parts_is_read(lake: Lake) -> None:
+    s3, place, large = boto3.client("s3"), lake.root / "large", Random(0).randbytes(11 * 2**20)  # noqa: S311
+    bucket, _, key = str(place).removeprefix("s3://").partition("/")
+    places.put(place, large)
+    assert "-" not in s3.head_object(Bucket=bucket, Key=key)["ETag"]
+    s3.upload_fileobj(BytesIO(large[::-1]), bucket, key)
+    found = places.version(place)
+    assert found is not None
+    assert str(found[0]).endswith('-2"')
+    assert places.exactly(place, found) == large[::-1]
+
+
+def test_what_is_deleted_between_a_look_and_the_reading_is_absent(lake: Lake) -> None:
+    lake.write(ASSET, KEY, frame(1.0))
+    bucket, _, key = str(lake.path(ASSET, KEY)).removeprefix("s3://").partition("/")
+    with lake.one_look():
+        assert lake.has(ASSET, KEY)
+        object_storage._CONTENTS = object_storage.Contents(2**20)
+        boto3.client("s3").delete_object(Bucket=bucket, Key=key)
+        with pytest.raises(AbsentError):
+            lake.rows(ASSET, KEY)
 
 
 def test_a_file_that_cannot_be_read_is_named(lake: Lake) -> None:

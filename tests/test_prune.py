@@ -13,17 +13,24 @@ from dagster._core.storage.runs import SqliteRunStorage
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assets.gates import SIGN_TEST, streams_gates
 from assets.keys import UNIVERSE, stage
+from commands import gates as gates_command
 from commands import prune as prune_command
 from commands.prunable import why_unproven
 from resources import run_history
 from resources.lake import Lake
+from resources.postgres import POSTGRES_VARIABLE
+from resources.receipts import State
+from sensors.unfinished import next_due
 from sleevegraph.audit.layout import REPORT
 from sleevegraph.calendar import grid_dates
+from sleevegraph.errors import GateError
 from sleevegraph.retention import EndedRun, needed_since, removable_runs, split
 from tests.command_homes import refused, sleevegraph
-from tests.homes import KEYS, LONG, SHORT, TemporaryHome, small_manifest
+from tests.homes import KEYS, LONG, SHORT, TemporaryHome, cause, small_manifest
 from tests.made_runs import age, made_run
+from tests.postgres import PostgresServer, needs_postgres
 
 BULKY = ("candidates", "synthetic_returns", "solver_cells")
 GRID = [str(day) for day in grid_dates(date(2022, 1, 10), date(2024, 1, 10))]
@@ -62,11 +69,11 @@ def test_what_a_later_rebalance_reads_stays(
     assert not gone & unproven
     assert all(key < str(cut) for key in gone)
     assert not gone & set(keys[-3:])
-    for reader in (*keys[-3:], *held, str(date.fromisoformat(keys[-1]) + timedelta(days=10))):
+    kept = {key for key in keys if key >= str(cut) or key in unproven}
+    for reader in (*keys[-3:], *held, *kept, str(date.fromisoformat(keys[-1]) + timedelta(days=10))):
         window = {str(date.fromisoformat(reader) - timedelta(days=10 * steps)) for steps in range(reach + 1)}
         assert not gone & window, "a window that is read would have lost a rebalance"
-    if reach:
-        assert not gone or max(gone) < min(set(keys) - gone), "what stays would have a hole"
+    assert not gone or max(gone) < min(set(keys) - gone), "what stays would have a hole"
     old = [key for key in keys if key < str(since)]
     assert gone == {key for key in old if not unproven} or unproven, "something that nothing needs stays"
 
@@ -125,6 +132,36 @@ def test_after_a_prune_every_bundle_verifies_and_the_next_rebalance_has_the_same
     again = home.hashes(bars=True)
     assert again == {name: digest for name, digest in undisturbed.items() if name not in removed}
     assert sleevegraph("verify", home.root).exit_code == 0
+
+
+def test_a_pruned_rebalance_is_told_as_one_and_not_continued(
+    home: TemporaryHome, prune: Prune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gates_command, "manifest_in_use", small_manifest)
+    due = next_due(small_manifest())
+    assert due(home.store, KEYS[3], "before") == (None, "")
+    prune(home, "--yes", keep="0d")
+    assert due(home.store, KEYS[3], "after") == (None, ""), "a sensor would run what was pruned"
+    table = sleevegraph("gates", "--on", KEYS[0], "--home", home.root)
+    assert "2 PRUNED; blocking: none" in table.output
+    before = home.hashes()
+    again = home.run(KEYS[1])
+    assert f"{KEYS[1]}: expected the partition of {KEYS[0]}, which it continues, found that it was pruned; " in cause(
+        again
+    )
+    assert f"sleevegraph backfill --from {KEYS[0]}, the first rebalance" in cause(again)
+    assert home.hashes() == before
+    with pytest.raises(GateError, match=f"was pruned since; sleevegraph backfill --from {KEYS[0]}, its first"):
+        home.store.receipts.refusal(streams_gates(small_manifest().sleeves[0]), KEYS[0])
+
+
+def test_a_partition_that_is_lost_is_not_taken_for_a_pruned_one(home: TemporaryHome) -> None:
+    home.store.lake.remove(stage(LONG, "synthetic_returns"), KEYS[1])
+    state, why = home.store.receipts.state(stage(LONG, "synthetic_returns"), SIGN_TEST, KEYS[1])
+    assert (state, "is not stored any more" in why) == (State.ABSENT, True)
+    state, why = home.store.receipts.state(stage(LONG, "risk_weights"), SIGN_TEST, KEYS[1])
+    assert (state, f"{LONG}/synthetic_returns changed" in why) == (State.STALE, True)
+    assert next_due(small_manifest())(home.store, KEYS[3], "lost")[0] == KEYS[1], "a sensor would not repair it"
 
 
 def forget_rebalance(home: TemporaryHome, key: str) -> None:
@@ -231,6 +268,20 @@ def test_a_prune_that_was_killed_is_finished_by_the_next(
     assert not set(failed) & {record.dagster_run.run_id for record in home.instance.get_run_records()}
     assert not any(home.store.lake.has(stage(LONG, asset), KEYS[0]) for asset in BULKY[:2])
     assert sleevegraph("verify", home.root).exit_code == 0
+
+
+@needs_postgres
+def test_runs_in_postgresql_go_too(home: TemporaryHome, prune: Prune, monkeypatch: pytest.MonkeyPatch) -> None:
+    with PostgresServer() as server:
+        monkeypatch.setenv(POSTGRES_VARIABLE, server.new_database())
+        failed = made_run(home, dg.DagsterRunStatus.FAILURE, KEYS[0])
+        running = made_run(home, dg.DagsterRunStatus.STARTED)
+        assert len(home.instance.all_logs(failed)) > 0
+        prune(home, "--yes", keep="0d")
+        assert [record.dagster_run.run_id for record in home.instance.get_run_records()] == [running]
+        assert home.instance.all_logs(failed) == []
+        assert not home.store.lake.has(stage(LONG, "candidates"), KEYS[0])
+        home.close()
 
 
 def test_leftovers_of_dead_processes_go_and_those_of_living_ones_stay(home: TemporaryHome, prune: Prune) -> None:

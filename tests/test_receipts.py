@@ -6,7 +6,7 @@ import pytest
 
 from resources.lake import AssetPath, Lake
 from resources.receipts import Gate, Receipt, Receipts, State
-from sleevegraph.errors import GateError, LakeError
+from sleevegraph.errors import GateError
 
 ASSET: AssetPath = ("sleeve", "risk_weights")
 KEY = "2022-03-01"
@@ -123,8 +123,24 @@ def test_a_receipt_that_cannot_be_read_counts_as_none(receipts: Receipts, verdic
     assert receipts.state(ASSET, "signs", KEY)[0] is State.ABSENT
 
 
-def test_a_verdict_without_its_partition_is_a_lake_error(lake: Lake, receipts: Receipts, verdict: Verdict) -> None:
+def test_a_verdict_whose_partition_is_lost_counts_as_none(lake: Lake, receipts: Receipts, verdict: Verdict) -> None:
     verdict("signs", passed=True)
     lake.path(ASSET, KEY).unlink()
-    with pytest.raises(LakeError, match="expected a stored partition"):
-        receipts.state(ASSET, "signs", KEY)
+    assert receipts.state(ASSET, "signs", KEY)[0] is State.ABSENT
+    with pytest.raises(
+        GateError, match=f"not stored any more; materialise sleeve/risk_weights with its checks for {KEY}"
+    ):
+        receipts.refusal(CHECKS[:1], KEY)
+
+
+def test_what_is_older_than_all_that_are_stored_was_pruned_and_stays_judged(
+    lake: Lake, receipts: Receipts, verdict: Verdict
+) -> None:
+    verdict("signs", passed=True)
+    verdict("sanity", "ERROR A: first", passed=False)
+    lake.write(ASSET, "2022-03-11", pl.DataFrame({"weight": [1.0]}))
+    lake.remove(ASSET, KEY)
+    assert receipts.state(ASSET, "signs", KEY)[0] is State.PRUNED
+    assert receipts.state(ASSET, "sanity", KEY)[0] is State.FAILED
+    with pytest.raises(GateError, match=f"was pruned since; sleevegraph backfill --from {KEY}, its first rebalance"):
+        receipts.refusal(CHECKS, KEY)
