@@ -78,13 +78,18 @@ def _require_kept(lake: Lake, sleeve: SleeveProfile, first: date) -> None:
 
     Windows would begin in the middle, and the record would ask for verdicts on what is not there.
     """
-    path, before = stage(sleeve.name, "candidates"), str(previous(first))
-    kept = lake.partitions(stage(sleeve.name, "winners"))
-    if before in kept and not lake.has(path, before):
+    if pruned_before(lake, sleeve, first):
         raise LakeError(
-            f"{'/'.join(path)} {first}: expected the partition of {before}, which it continues, found that it was pruned; "
-            f"sleevegraph backfill --from {kept[0]}, the first rebalance, makes everything again"
+            f"{sleeve.name}/candidates {first}: expected the partition of {previous(first)}, which it continues, found that it was "
+            f"pruned; sleevegraph backfill --from {lake.partitions(stage(sleeve.name, 'winners'))[0]}, the first rebalance, "
+            "makes everything again"
         )
+
+
+def pruned_before(lake: Lake, sleeve: SleeveProfile, first: date) -> bool:
+    """Whether what a rebalance of a sleeve continues was stored once and is pruned."""
+    before = str(previous(first))
+    return lake.has(stage(sleeve.name, "winners"), before) and not lake.has(stage(sleeve.name, "candidates"), before)
 
 
 def _winners(sleeve: SleeveProfile, market: MarketProfile) -> Stage:

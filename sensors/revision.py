@@ -17,6 +17,7 @@ import dagster as dg
 
 from assets.certification_board import BOARD
 from assets.gates import bars_gates
+from assets.sleeves import pruned_before
 from jobs.rebalance import PRIORITY, rebalance
 from resources.lake import BARS
 from resources.store import Store
@@ -93,7 +94,10 @@ def revision_sensor(manifest: Manifest) -> dg.SensorDefinition:
 
 
 def revised(store: Store, manifest: Manifest) -> tuple[str, str, int] | None:
-    """The first rebalance that was judged on other bars than those of now, the last stored one, and how many that is."""
+    """The first rebalance that has to be made again, the last stored one, and how many that is.
+
+    That is the first that was judged on other bars than those of now, or the first of all where what it continues was pruned.
+    """
     (gate,) = bars_gates(manifest.market)
     name = "/".join(BARS)
     with store.lake.one_look():
@@ -101,7 +105,9 @@ def revised(store: Store, manifest: Manifest) -> tuple[str, str, int] | None:
         for number, day in enumerate(stored):
             receipt = store.receipts.read(gate.path, gate.check, day)
             if receipt is not None and receipt.inputs.get(name) != store.receipts.input_digest(name, day):
-                return day, stored[-1], len(stored) - number
+                continues = (pruned_before(store.lake, sleeve, date.fromisoformat(day)) for sleeve in manifest.sleeves)
+                first = 0 if any(continues) else number
+                return stored[first], stored[-1], len(stored) - first
     return None
 
 

@@ -11,7 +11,7 @@ from assets.certification_board import BOARD
 from assets.keys import UNIVERSE
 from resources.lake import CORROBORATION
 from sensors.revision import DELAYS, TAG
-from tests.homes import KEYS, TemporaryHome, copied_home, made_home, remove_homes, small_definitions, small_market
+from tests.homes import KEYS, LONG, TemporaryHome, copied_home, made_home, remove_homes, small_definitions, small_market
 from tests.ticks import moment, on_record, tick
 
 NAME = "revision_sensor"
@@ -119,3 +119,14 @@ def test_a_failed_one_is_tried_again_with_back_off_and_then_one_alert_and_anothe
 def failed(home: TemporaryHome, at: datetime, revision: str) -> None:
     run_id = on_record(home, dg.DagsterRunStatus.FAILURE, f"{at:%Y-%m-%dT%H:%M}")
     home.instance.add_run_tags(run_id, {TAG: revision})
+
+
+@pytest.mark.parametrize(("kept", "first"), [(KEYS[2:], KEYS[0]), (KEYS[1:], KEYS[2])])
+def test_a_revision_before_which_all_was_pruned_is_run_from_the_first_rebalance(
+    home: TemporaryHome, kept: tuple[str, ...], first: str
+) -> None:
+    revised_at(home, "2022-03-17")
+    for name, keys in (("winners", KEYS), ("candidates", kept)):
+        for key in keys:
+            home.store.lake.write((LONG, name), key, pl.DataFrame({"planted": [1]}))
+    assert request(home, "2022-03-18").tags["dagster/asset_partition_range_start"] == first
