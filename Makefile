@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV ?= uv
 PORT ?= 3000
+YEARS ?= 1
 PYTEST_ARGS ?= -n auto --dist worksteal
 LOCK := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
 
-.PHONY: install install-dev demo test lint check ui screenshots bench lock clean
+.PHONY: install install-dev demo test lint check ui screenshots bench soak lock clean
 
 install: .venv/.runtime
 
@@ -58,6 +59,10 @@ bench: install-dev
 	$(BIN)/python -m bench.tournament
 	$(BIN)/python -m bench.metas
 	$(BIN)/python -m bench.ingest --memory
+
+# Simulated years through the real daemon, with a clock that it moves; needs Linux and Debian's faketime.
+soak: install-dev
+	$(BIN)/python -m tests.soak --years $(YEARS)
 
 # Needs uv, here only; what it writes names no index.
 lock:
