@@ -13,7 +13,7 @@ from rich.console import Console
 
 from assets.building import placed, places_of
 from commands.by_executor import by_executor
-from commands.home import GridDate, create, open_instance, with_home
+from commands.home import GridDate, create, open_to_run, with_home
 from commands.in_force import held_over
 from commands.in_use import definitions_in_use, manifest_in_use, sound_in_use
 from commands.progress import quiet_run
@@ -60,7 +60,7 @@ def backfill(
     began = time.monotonic()
     defs = definitions_in_use()
     assets = _selected(defs, chosen, sound_in_use())
-    with open_instance(home) as instance:
+    with open_to_run(home) as instance:
         if elsewhere is None:
             warm_up(sorted({engine for sleeve in manifest_in_use().sleeves for engine in sleeve.risk.engines}))
         if ingests:

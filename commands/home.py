@@ -16,6 +16,7 @@ from rich.filesize import decimal
 from sqlalchemy.exc import SQLAlchemyError
 from yaml import YAMLError
 
+from resources.alive import report_dead
 from resources.atomic import write_atomically
 from resources.home import HOME_VARIABLE, LAKE_VARIABLE, PROJECT, Home, find_home, record_lake, with_its_lake
 from resources.origin import record_origin
@@ -108,6 +109,14 @@ def open_instance(home: Home) -> dg.DagsterInstance:
     except (dg.DagsterInvalidConfigError, YAMLError) as error:
         found = shorten(str(error), MESSAGE_WIDTH, placeholder=" …")
         raise ConfigurationError(f"{home.dagster / 'dagster.yaml'}: expected Dagster's settings, {found}") from error
+
+
+def open_to_run(home: Home) -> dg.DagsterInstance:
+    """Open the instance for a run; runs before it whose process was killed are put on record as failed, and told on stderr."""
+    instance = open_instance(home)
+    for run_id in report_dead(instance):
+        click.echo(f"run {run_id[:8]} was killed before its end: now on record as failed", err=True)
+    return instance
 
 
 class GridDate(click.ParamType):

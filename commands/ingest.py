@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from assets.exchange import MONTHS
-from commands.home import create, open_instance, stdout_console, with_home
+from commands.home import create, open_to_run, stdout_console, with_home
 from commands.in_use import definitions_in_use, manifest_in_use
 from commands.progress import quiet_run
 from resources.binance.ingest import Ingested
@@ -105,7 +105,7 @@ def _run(defs: dg.Definitions, home: Home, dataset: Dataset, first: date | None)
     quiet = Console(file=io.StringIO())
     daily = dataset.name == DAILY
     asset = "daily_bars" if daily else dataset.name
-    with open_instance(home) as instance:
+    with open_to_run(home) as instance:
         try:
             # Where a disk is full Dagster prints that it cannot write, and then raises it.
             with _shown(), redirect_stderr(io.StringIO()):

@@ -27,6 +27,7 @@ def write_warehouse(target: Path, lake: Place, market: Path) -> list[str]:
     views: list[str] = []
 
     def fill(temporary: Path) -> None:
+        temporary.unlink(missing_ok=True)  # DuckDB takes an empty file for a broken one
         with duckdb.connect(str(temporary)) as connection, _reading(connection, lake):
             for folder in folders:
                 view = "__".join(folder.parts)

@@ -37,6 +37,13 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _own_instance() -> Iterator[None]:
+    """Nor is the instance that a module's own fixtures opened remembered by the next module."""
+    with set_defs_state_storage(None):
+        yield
+
+
 @pytest.fixture
 def new_home() -> Iterator[Callable[..., TemporaryHome]]:
     """Make empty homes: `new_home()` for the small manifest, `new_home(definitions)` for another one."""
