@@ -93,7 +93,9 @@ def test_a_missing_bar_blocks_the_rebalance_and_the_figures_say_so(home: Tempora
     month = home.store.lake.read(("daily_bars",), f"{day:%Y-%m}")
     home.store.lake.write(("daily_bars",), f"{day:%Y-%m}", month.filter(pl.col("date") != day))
     assert of(read(home.store.folders), "gates", asset="universe", state="stale") == 1
-    home.run(NEWEST, assets=[("universe",)], checks=[(("universe",), "bars_complete")])
+    assert home.run(
+        NEWEST, assets=[("corroboration",), ("universe",)], checks=[(("universe",), "bars_complete")]
+    ).success
     found = read(home.store.folders)
     assert of(found, "gates", asset="universe", state="failed") == 1
     assert of(found, "newest_certified_rebalance_timestamp_seconds", meta=META) == seconds(BEFORE)
