@@ -33,6 +33,7 @@ from tests.clusters import (
     rebuildable,
 )
 from tests.homes import KEYS, TemporaryHome, copied_home, environment, made_home, remove_homes, small_market
+from tests.waiting import PATIENCE_SECONDS
 
 KEY = KEYS[0]
 UPSTREAM = ["corroboration", "universe", "technical_ratings"]
@@ -170,6 +171,6 @@ def test_each_message_of_a_folder_is_taken_once_and_whole(tmp_path: Path) -> Non
         for number in range(sent):
             queue.put({"number": number, "text": "x" * 20_000})
     for reader in readers:
-        reader.join(30)
+        reader.join(PATIENCE_SECONDS)
     assert sorted(taken) == list(range(sent))
     assert list((tmp_path / "messages").iterdir()) == list((tmp_path / "taken").iterdir()) == []
