@@ -178,7 +178,7 @@ def _request(operation: str, place: UPath, **more: Any) -> Any:
     bucket, _, key = place.path.partition("/")
     named = more if operation == "list_objects_v2" else {"Key": key, **more}
     try:
-        return request(_filesystem(os.getpid()), operation, Bucket=bucket, **named)
+        return request(_filesystem(os.getpid(), _settings()), operation, Bucket=bucket, **named)
     except (OSError, BotoCoreError, *S3_RETRYABLE_ERRORS) as error:
         if (
             isinstance(error, FileNotFoundError)
@@ -211,10 +211,15 @@ def _no_bucket(error: OSError) -> bool:
     return answer.get("Error", {}).get("Code") == "NoSuchBucket"
 
 
+def _settings() -> tuple[tuple[str, str], ...]:
+    """Where the store is and who asks, as the environment has it now."""
+    return tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
+
+
 @cache
-def _filesystem(process: int) -> s3fs.S3FileSystem:
-    """One for each process: sockets and threads do not survive a fork."""
-    del process
+def _filesystem(process: int, settings: tuple[tuple[str, str], ...]) -> s3fs.S3FileSystem:
+    """One for each process, since sockets and threads do not survive a fork, and for each store."""
+    del process, settings
     return connected(CONNECT_SECONDS, READ_SECONDS, ATTEMPTS)
 
 
