@@ -28,13 +28,19 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A home of the person who runs the tests must not be found, let alone written to."""
-    for name in list(os.environ):
-        if name.startswith(("SLEEVEGRAPH_", "DAGSTER_")):
-            monkeypatch.delenv(name)
+    before = _ours()
+    for name in before:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
     # Dagster remembers the instance that was opened last, whose home may be gone by now.
     with set_defs_state_storage(None):
         yield
+    for name in _ours() - before:  # our commands set what Dagster reads, and a module's own fixtures would find it
+        os.environ.pop(name)
+
+
+def _ours() -> set[str]:
+    return {name for name in os.environ if name.startswith(("SLEEVEGRAPH_", "DAGSTER_"))}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -80,7 +80,7 @@ def test_a_shared_sleeve_is_computed_and_read_once_and_attributed_to_every_path(
         home.ingest(small_market())
         keys = KEYS[:3]
         lake = home.store.folders.lake
-        opened = counted(monkeypatch, Frames, "_load", lambda path: path)
+        opened = counted(monkeypatch, Frames, "_load", lambda path, *_: path)
         asked = counted(monkeypatch, Lake, "read", lambda asset, key: (asset, key))
         written = counted(monkeypatch, Lake, "write", lambda asset, key, *_: (asset, key))
         assert home.run(*keys).success
