@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fcntl import LOCK_EX, flock
 from pathlib import Path
 
@@ -26,28 +27,32 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_environment() -> Iterator[None]:
     """A home of the person who runs the tests must not be found, let alone written to."""
-    before = _ours()
-    for name in before:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
-    # Dagster remembers the instance that was opened last, whose home may be gone by now.
-    with set_defs_state_storage(None):
+    # Without the fixture monkeypatch, so that this ends after it: it would bring back what another fixture had set.
+    with _restored_environment(), set_defs_state_storage(None):  # Dagster remembers an instance whose home may be gone
+        os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
         yield
-    for name in _ours() - before:  # our commands set what Dagster reads, and a module's own fixtures would find it
-        os.environ.pop(name)
-
-
-def _ours() -> set[str]:
-    return {name for name in os.environ if name.startswith(("SLEEVEGRAPH_", "DAGSTER_"))}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _own_instance() -> Iterator[None]:
-    """Nor is the instance that a module's own fixtures opened remembered by the next module."""
-    with set_defs_state_storage(None):
+    """Nor do the fixtures of a module leave theirs to the next module."""
+    with _restored_environment(), set_defs_state_storage(None):
         yield
+
+
+@contextmanager
+def _restored_environment() -> Iterator[None]:
+    """No variable of ours in the block, and after it the environment as it was: our commands set what Dagster reads."""
+    before = dict(os.environ)
+    for name in before:
+        if name.startswith(("SLEEVEGRAPH_", "DAGSTER_")):
+            del os.environ[name]
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
 
 
 @pytest.fixture
