@@ -1,9 +1,10 @@
-"""The same backfill in this process, through Celery with two workers and through Dask: time, CPU, and whether every byte is equal.
+"""One backfill in this process, through Celery and Dask, with PostgreSQL and an S3-compatible lake: time, and whether bits are equal.
 
     python -m bench.executors [--bars FILE] [--from DATE] [--to DATE] [--only NAME ...]
 
-Each backfill has a new home. Partitions, receipts, accepted warnings and bundles are compared file by file; of a
-partition with telemetry (how long a solve took), the rest of it. Exit code 1 when anything differs from the first row.
+Each backfill has a new home. Partitions, receipts, accepted warnings and the files of bundles are compared one by one; of
+a partition with telemetry (how long a solve took), the rest of it. Exit code 1 when anything differs from the first row.
+The servers, PostgreSQL and moto, are on this machine; their CPU counts.
 """
 
 import argparse
@@ -19,10 +20,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+from resources import places
+from resources.bundle_files import bundles_in, read_bundle, run_of
 from resources.executors import EXECUTOR_VARIABLE, IN_PROCESS
-from resources.home import Home
-from resources.lake import digest
+from resources.postgres import POSTGRES_VARIABLE
+from resources.store import Store
 from tests.clusters import celery_environment, celery_workers, dask_environment
+from tests.homes import environment
+from tests.object_store import object_store
+from tests.postgres import postgres_server
 
 PROJECT = Path(__file__).resolve().parent.parent
 BARS = PROJECT.parent / "shared" / "market" / "spot_daily.parquet"
@@ -35,11 +41,10 @@ Contents = dict[str, str]
 
 
 class Setting(NamedTuple):
-    """One row: `environment` prepares a new home and says what its backfill runs with; `contents` is what came out."""
+    """One row: `variables` prepares a new home and says what its backfill runs with."""
 
     name: str
-    environment: Callable[[Path], AbstractContextManager[Mapping[str, str]]]
-    contents: Callable[[Path], Contents]
+    variables: Callable[[Path], AbstractContextManager[Mapping[str, str]]]
 
 
 class Row(NamedTuple):
@@ -50,15 +55,18 @@ class Row(NamedTuple):
     contents: Contents
 
 
-def on_disk(root: Path) -> Contents:
-    """Everything that a backfill decided, in the folders of a home."""
-    home, found = Home(root), {}
-    for folder in (home.lake, home.receipts, home.acceptances, home.runs):
-        for file in sorted(folder.rglob("[!.]*")):
-            if file.is_file():
-                name = str(file.relative_to(root))
-                parquet = file.suffix == ".parquet" and folder == home.lake
-                found[name] = digest(file) if parquet else sha256(file.read_bytes()).hexdigest()
+def decided(root: Path) -> Contents:
+    """Everything that a backfill decided, wherever the home's lake is by the environment."""
+    store = Store(home=str(root))
+    found = {"/".join(("lake", *asset, key)): store.lake.digest(asset, key) for asset, key in store.lake.stored()}
+    for folder in (store.folders.receipts, store.folders.acceptances):
+        for parts in places.below(folder):
+            content = places.content(folder.joinpath(*parts))[1]
+            found["/".join((folder.name, *parts))] = sha256(content).hexdigest()
+    runs = store.folders.runs
+    for bundle in bundles_in(runs) if not isinstance(runs, Path) or runs.is_dir() else ():
+        files = read_bundle(bundle).files
+        found |= {f"runs/{run_of(bundle)}/{name}": sha256(content).hexdigest() for name, content in files.items()}
     return found
 
 
@@ -81,10 +89,34 @@ def dask(root: Path) -> Iterator[Mapping[str, str]]:
     yield dask_environment(root)
 
 
+@contextmanager
+def postgres(_root: Path) -> Iterator[Mapping[str, str]]:
+    """In this process, with runs, events and schedules in PostgreSQL."""
+    with postgres_server() as url:
+        yield {EXECUTOR_VARIABLE: IN_PROCESS, POSTGRES_VARIABLE: url}
+
+
+@contextmanager
+def objects(_root: Path) -> Iterator[Mapping[str, str]]:
+    """In this process, with the lake in object storage."""
+    with object_store() as variables:
+        yield {EXECUTOR_VARIABLE: IN_PROCESS, **variables}
+
+
+@contextmanager
+def both(root: Path) -> Iterator[Mapping[str, str]]:
+    """In this process, with everything on servers."""
+    with postgres(root) as database, objects(root) as lake:
+        yield {**database, **lake}
+
+
 SETTINGS = (
-    Setting("in process", in_process, on_disk),
-    Setting("celery, 2 workers", celery, on_disk),
-    Setting("dask", dask, on_disk),
+    Setting("in process", in_process),
+    Setting("celery, 2 workers", celery),
+    Setting("dask", dask),
+    Setting("postgres", postgres),
+    Setting("s3", objects),
+    Setting("postgres and s3", both),
 )
 """The first is what the others are compared with."""
 
@@ -93,20 +125,22 @@ def backfilled(setting: Setting, root: Path, arguments: list[str]) -> Row:
     """Run one backfill in a new home; CPU is that of all its processes, workers too, once they have ended."""
     root.mkdir()
     before = _cpu()
-    with setting.environment(root) as environment:
+    with setting.variables(root) as variables:
         began = time.perf_counter()
         command = ["-c", "from commands.main import main; main()", "backfill", "--home", str(root), *arguments]
         done = subprocess.run(  # noqa: S603 - our own command line
             [sys.executable, *command],
-            env=os.environ | {"PYTHONPATH": str(PROJECT)} | environment,
+            env=os.environ | {"PYTHONPATH": str(PROJECT)} | variables,
             check=False,
             capture_output=True,
             text=True,
         )
         wall = time.perf_counter() - began
-    if done.returncode:
-        sys.exit(f"{setting.name}: {done.stderr.strip()}")
-    return Row(wall, _cpu() - before, setting.contents(root))
+        if done.returncode:
+            sys.exit(f"{setting.name}: {done.stderr.strip()}")
+        with environment(**variables):
+            contents = decided(root)
+    return Row(wall, _cpu() - before, contents)
 
 
 def differences(found: Contents, expected: Contents) -> list[str]:
@@ -129,7 +163,7 @@ def main() -> None:
     given = parser.parse_args()
     arguments = ["--source", "files", "--path", str(given.bars.resolve()), "--from", given.first, "--to", given.last]
     wanted = [s for s in SETTINGS if given.only is None or s.name in given.only or s is SETTINGS[0]]
-    print("| executor | wall s | CPU s | files | that differ |\n|---|---|---|---|---|")
+    print("| setting | wall s | CPU s | files | that differ |\n|---|---|---|---|---|")
     expected: Contents = {}
     differ: list[str] = []
     with tempfile.TemporaryDirectory(prefix="sleevegraph-") as folder:

@@ -6,23 +6,32 @@ which the server has cut is replaced. Where the server does not answer, the stoc
 Private to Dagster: `_engine`, `_connect` and `connect` of the three storages.
 """
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
 from dagster_postgres.utils import DagsterPostgresException, create_pg_connection, set_pg_statement_timeout
-from sqlalchemy import URL, Connection, Engine, create_engine
+from sqlalchemy import URL, Boolean, Column, Connection, Engine, MetaData, Table, Text, create_engine, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.event import listen
 from sqlalchemy.exc import DBAPIError
 
 from resources.alive import ProvesLife
+from resources.home import Home
+from resources.origin import recorded_origin
 from resources.postgres import POSTGRES_VARIABLE, place_of, postgres_trouble
 from resources.slim_plans import SlimPlans
 from sleevegraph.errors import ConfigurationError
 
 SPARE = 20
 """Connections that may be open beside the one that is kept: daemon and page ask from many threads at once."""
+OWNER = Table(
+    "sleevegraph_home", MetaData(), Column("one", Boolean, primary_key=True), Column("made", Text, nullable=False)
+)
+"""Our one table, of one row: which home the database is of."""
 
 
 class _Kept:
@@ -69,16 +78,43 @@ class PostgresSchedules(_Kept, PostgresScheduleStorage):
 def postgres_parts(url: URL) -> tuple[PostgresRunStorage, PostgresEventLogStorage, PostgresScheduleStorage]:
     """Storages of runs, events and schedules in one database, which share their connections.
 
-    Raises ConfigurationError where the database cannot be used.
+    Raises ConfigurationError where the database cannot be used, or is another home's.
     """
     engine = _engine(url, max_overflow=SPARE)
     try:
-        return PostgresRuns(url, engine), PostgresEvents(url, engine), PostgresSchedules(url, engine)
+        parts = PostgresRuns(url, engine), PostgresEvents(url, engine), PostgresSchedules(url, engine)
+        _require_own(engine, url)
     except (DagsterPostgresException, DBAPIError) as error:
         engine.dispose()
         raise ConfigurationError(
             next(map(str, postgres_trouble()), f"{POSTGRES_VARIABLE}: {place_of(url)} failed: {error}")
         ) from error
+    except ConfigurationError:
+        engine.dispose()
+        raise
+    return parts
+
+
+def _require_own(engine: Engine, url: URL) -> None:
+    """Take the database for this home, unless it is another one's: two would launch and prune each other's runs.
+
+    A home is known by where it was made, which goes along when it is moved or restored.
+    """
+    given = os.environ.get("DAGSTER_HOME")
+    made = recorded_origin(Home(Path(given).parent)) if given else None
+    if made is None:
+        return
+    with engine.connect() as connection:
+        with suppress(DBAPIError):  # another process was faster
+            OWNER.create(connection, checkfirst=True)
+        connection.execute(insert(OWNER).values(one=True, made=str(made)).on_conflict_do_nothing())
+        found = connection.execute(select(OWNER.c.made)).scalar()
+    if found != str(made):
+        raise ConfigurationError(
+            f"{POSTGRES_VARIABLE}: expected {place_of(url)} to be empty or of this home, made as {made}, found that of the home "
+            f"made as {found}; make a database for each home, or, where this home takes the other's place for good, "
+            f"DROP TABLE {OWNER.name} there"
+        )
 
 
 def _engine(url: URL, **limits: int) -> Engine:

@@ -1,7 +1,9 @@
 """Workers of Celery in processes of their own, for a home."""
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from definitions import build_definitions
 from resources.executors import CELERY, DASK, EXECUTOR_VARIABLE, chosen_executor
@@ -20,12 +23,28 @@ from tests.homes import LONG, small_manifest
 
 PROJECT = Path(__file__).resolve().parent.parent
 STOP_SECONDS = 60
+REDIS = shutil.which("redis-server")
+needs_redis = pytest.mark.skipif(REDIS is None, reason="no redis-server: install the package redis-server")
 
 
-def celery_environment(root: Path) -> dict[str, str]:
-    """What runs and workers of a home need, with a folder as broker."""
-    broker = f"filesystem://{Home(root).dagster / 'celery'}"
-    return of_home(root) | {EXECUTOR_VARIABLE: CELERY, "SLEEVEGRAPH_BROKER": broker, "PYTHONPATH": str(PROJECT)}
+def celery_environment(root: Path, broker: str = "") -> dict[str, str]:
+    """What runs and workers of a home need; without a broker's URL with a folder as broker."""
+    url = broker or f"filesystem://{Home(root).dagster / 'celery'}"
+    return of_home(root) | {EXECUTOR_VARIABLE: CELERY, "SLEEVEGRAPH_BROKER": url, "PYTHONPATH": str(PROJECT)}
+
+
+@contextmanager
+def redis_broker() -> Iterator[str]:
+    """URL of a Redis server with a password, in memory alone, that ends with the block."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--requirepass", "of-redis"]
+    with subprocess.Popen([str(REDIS), *options], stdout=subprocess.DEVNULL) as server:
+        try:
+            yield f"redis://:of-redis@127.0.0.1:{port}/0"  # whoever connects at once tries again
+        finally:
+            server.terminate()
 
 
 def dask_environment(root: Path) -> dict[str, str]:
@@ -39,21 +58,21 @@ def of_home(root: Path) -> dict[str, str]:
 
 
 @contextmanager
-def celery_workers(root: Path, count: int = 2) -> Iterator[list[subprocess.Popen[bytes]]]:
+def celery_workers(root: Path, count: int = 2, broker: str = "") -> Iterator[list[subprocess.Popen[bytes]]]:
     """Start workers of a home, and end those that are left."""
     Home(root).dagster.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        yield [stack.enter_context(celery_worker(root, number)) for number in range(1, count + 1)]
+        yield [stack.enter_context(celery_worker(root, number, broker)) for number in range(1, count + 1)]
 
 
 @contextmanager
-def celery_worker(root: Path, number: int) -> Iterator[subprocess.Popen[bytes]]:
+def celery_worker(root: Path, number: int, broker: str) -> Iterator[subprocess.Popen[bytes]]:
     """One worker, in a session of its own so that all of it can be ended; what it says is in `worker_N.log` of the home."""
     command = [sys.executable, "-m", "celery", "-A", "resources.celery_worker", "worker", "-n", f"{number}@%h"]
     with (root / f"worker_{number}.log").open("ab") as log:
         process = subprocess.Popen(
             [*command, "-l", "WARNING"],
-            env=os.environ | celery_environment(root),
+            env=os.environ | celery_environment(root, broker),
             cwd=PROJECT,
             stdout=log,
             stderr=log,

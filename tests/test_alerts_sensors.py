@@ -36,14 +36,15 @@ class Ticks:
 
     def tick(self, *, dies: bool = False) -> str:
         """What the sensor says; the cursor of one that dies is lost."""
-        context = dg.build_sensor_context(
+        built = dg.build_sensor_context(
             instance=self.home.instance,
             definitions=self.home.defs,
             resources={"store": self.home.store},
             cursor=self.cursor,
             last_sensor_start_time=self.since,
         )
-        result = self.sensor.evaluate_tick(context)
+        with built as context:
+            result = self.sensor.evaluate_tick(context)
         assert result.run_requests in (None, [])
         self.cursor = self.cursor if dies else result.cursor or self.cursor
         return str(result.skip_message)

@@ -230,6 +230,28 @@ def two_steps() -> None:
     second(first())
 
 
+def test_a_database_is_of_one_home_wherever_that_is_moved(url: str, tmp_path: Path) -> None:
+    def opened(home: Home) -> None:
+        with environment(DAGSTER_HOME=str(home.dagster)):
+            open_instance(home).dispose()
+
+    first, second = Home(tmp_path / "first"), Home(tmp_path / "second")
+    for home in (first, second):
+        create(home)
+    opened(first)
+    with pytest.raises(
+        ConfigurationError, match=r"found that of the home made as .*first on .*make a database for each"
+    ):
+        opened(second)
+    moved = Home(first.root.rename(tmp_path / "moved"))
+    opened(moved)
+    with engine(url).begin() as connection:
+        connection.execute(text("DROP TABLE sleevegraph_home"))
+    opened(second)
+    with pytest.raises(ConfigurationError, match="second on"):
+        opened(moved)
+
+
 def test_tables_of_an_older_dagster_are_refused_until_they_are_migrated(url: str, tmp_path: Path) -> None:
     opened(tmp_path).dispose()
     with engine(url).connect() as connection:

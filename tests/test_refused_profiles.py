@@ -4,13 +4,11 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import dagster as dg
 import pytest
-from dagster._core.test_utils import freeze_time
 
 import commands.in_use
 import definitions as assembled
@@ -23,6 +21,7 @@ from profiles.sound import load_sound
 from sleevegraph.manifest import Manifest
 from tests.command_homes import sleevegraph
 from tests.homes import KEYS, LONG, META, NESTED, SHORT, TemporaryHome, cause, small_manifest, small_market
+from tests.ticks import tick
 
 FAMILY = """name = "grid"
 
@@ -281,12 +280,6 @@ def test_commands_that_one_invokes_say_what_is_refused_once(in_use: Path) -> Non
 def test_without_any_meta_the_sensor_says_so(new_home: Callable[..., TemporaryHome]) -> None:
     small = small_manifest()
     home = new_home(build_definitions(Manifest(market=small.market, sleeves=small.sleeves, metas=())))
-    sensor = home.defs.resolve_sensor_def("rebalance_sensor")
-    with freeze_time(datetime(2022, 3, 23, 12, tzinfo=UTC)):
-        context = dg.build_sensor_context(
-            instance=home.instance, definitions=home.defs, resources={"store": home.store}
-        )
-        evaluated = sensor.evaluate_tick(context)
-    assert evaluated.run_requests == []
-    assert evaluated.skip_message is not None
-    assert evaluated.skip_message.startswith("no meta can run, so no book is due")
+    requests, said, _ = tick(home, "rebalance_sensor", "2022-03-23")
+    assert requests == []
+    assert said.startswith("no meta can run, so no book is due")

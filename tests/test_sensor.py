@@ -272,13 +272,14 @@ def scheduled(home: TemporaryHome, at: datetime) -> list[str | None]:
     """What the schedule asks for at a tick."""
     schedule = home.defs.resolve_schedule_def("rebalance_schedule")
     with freeze_time(at), environment(DAGSTER_HOME=str(home.store.folders.dagster)):
-        context = dg.build_schedule_context(
+        built = dg.build_schedule_context(
             instance=home.instance,
             scheduled_execution_time=at,
             repository_def=home.defs.get_repository_def(),
             resources={"store": home.store},
         )
-        return [request.partition_key for request in schedule.evaluate_tick(context).run_requests or []]
+        with built as context:
+            return [request.partition_key for request in schedule.evaluate_tick(context).run_requests or []]
 
 
 def test_the_schedule_asks_from_the_day_after_a_rebalance_date_until_it_is_done(home: TemporaryHome) -> None:

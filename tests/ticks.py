@@ -19,10 +19,11 @@ def tick(
 ) -> tuple[list[dg.RunRequest], str, str | None]:
     """What a sensor asks for, what it says where it asks for nothing, and its cursor."""
     with freeze_time(moment(at)):
-        context = dg.build_sensor_context(
+        built = dg.build_sensor_context(
             instance=home.instance, definitions=home.defs, resources={"store": home.store}, cursor=cursor
         )
-        evaluated = home.defs.resolve_sensor_def(sensor).evaluate_tick(context)
+        with built as context:
+            evaluated = home.defs.resolve_sensor_def(sensor).evaluate_tick(context)
     assert evaluated.run_requests is not None
     return list(evaluated.run_requests), evaluated.skip_message or "", context.cursor
 
