@@ -42,8 +42,8 @@ EARLY = ("empyrical", "matplotlib.backends.backend_agg", "matplotlib.figure", "r
 SEGMENTS = {
     "judged": ("universe",),
     "solved": ("synthetic_returns", "solver_cells", "risk_weights"),
-    "traded": ("meta_weights", "flattened_weights", "trade_list", "certification_board"),
-    "bundled": ("audit_bundle",),
+    "traded": ("meta_weights", "flattened_weights", "trade_list"),
+    "bundled": ("audit_bundle", "certification_board"),
 }
 """Assets by the last part of their path, for attempts at a part of the grid where everything else is whole."""
 
