@@ -8,7 +8,7 @@ PYTEST_ARGS ?= -n auto --dist worksteal
 LOCK := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
 
-.PHONY: install install-dev demo test lint check ui screenshots bench crash soak lock clean
+.PHONY: install install-dev demo test lint check ui screenshots bench soak lock clean
 
 install: .venv/.runtime
 
@@ -59,10 +59,6 @@ bench: install-dev
 	$(BIN)/python -m bench.tournament
 	$(BIN)/python -m bench.metas
 	$(BIN)/python -m bench.ingest --memory
-
-# Kills, full disks, runs side by side, and some weeks through the real daemon with a clock that is moved: some ten minutes.
-crash: install-dev
-	$(BIN)/python -m pytest tests/crash tests/soak
 
 # Simulated years through the real daemon, with a clock that it moves; needs Linux and Debian's faketime.
 soak: install-dev

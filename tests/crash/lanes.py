@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+import pytest
+
 from tests.crash.server import Attempt, Ended
 
 PROJECT = Path(__file__).resolve().parents[2]
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's /proc about processes")
 
 
 class Lane:

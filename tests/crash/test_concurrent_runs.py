@@ -9,10 +9,11 @@ import dagster as dg
 import pytest
 
 from tests.crash.aftermath import defects, leftovers, outcome
-from tests.crash.lanes import Lane, lane
+from tests.crash.lanes import Lane, lane, needs_linux
 from tests.crash.server import Attempt
 from tests.homes import SHORT, made_home
 
+pytestmark = needs_linux
 KEYS = ["2022-02-09", "2022-02-19"]
 LAST = KEYS[-1]
 

@@ -16,11 +16,12 @@ import pytest
 
 from tests.crash.aftermath import defects, leftovers, outcome
 from tests.crash.deaths import PHASES, Death
-from tests.crash.lanes import Lane, lane
+from tests.crash.lanes import Lane, lane, needs_linux
 from tests.crash.planted import LOST
 from tests.crash.server import Attempt, Ended, definitions
 from tests.homes import TemporaryHome, check_key, checks_of, made_home
 
+pytestmark = needs_linux
 KEYS = ("2022-02-09", "2022-02-19")
 SEED = 20220209
 BARS, WHOLE = ("bars",), ("bars", "grid", "warehouse")
