@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
 from tests.crash.aftermath import defects, leftovers, outcome
 from tests.crash.lanes import Lane, lane, needs_linux
 from tests.crash.server import Attempt
-from tests.homes import SHORT, made_home
+from tests.homes import SHORT
 
 pytestmark = needs_linux
 KEYS = ["2022-02-09", "2022-02-19"]
@@ -22,14 +21,6 @@ LAST = KEYS[-1]
 def server() -> Iterator[Lane]:
     with lane() as one:
         yield one
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    """In memory where the system has a place for it."""
-    home = made_home(dg.Definitions())
-    yield home.root
-    shutil.rmtree(home.root)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from tests.crash.deaths import PHASES, Death
 from tests.crash.lanes import Lane, lane, needs_linux
 from tests.crash.planted import LOST
 from tests.crash.server import Attempt, Ended, definitions
-from tests.homes import TemporaryHome, check_key, checks_of, made_home
+from tests.homes import TemporaryHome, check_key, checks_of
 
 pytestmark = needs_linux
 KEYS = ("2022-02-09", "2022-02-19")
@@ -85,14 +85,6 @@ def lanes() -> Iterator[list[Lane]]:
     """One for each of two cores."""
     with lane() as one, lane() as other:
         yield [one, other]
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    """In memory where the system has a place for it."""
-    home = made_home(dg.Definitions())
-    yield home.root
-    shutil.rmtree(home.root)
 
 
 @pytest.fixture(scope="module")
