@@ -3,6 +3,9 @@
 import os
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_NB, flock
 from ipaddress import ip_address
 
 import click
@@ -14,6 +17,7 @@ from resources.preflight import preflight
 from sleevegraph.errors import ConfigurationError
 
 LOOPBACK = "127.0.0.1"
+LOCK = "up.lock"
 STORAGE = ("SLEEVEGRAPH_POSTGRES_URL",)
 """Settings without which Dagster has nowhere to write; with any other trouble it starts, and says what does not work."""
 
@@ -37,18 +41,38 @@ def up(home: Home, port: int, host: str) -> None:
             "authentication before it (docs/operations.md)",
             err=True,
         )
-    with open_instance(home) as instance:
-        for one in instigators().values():
-            state = state_of(instance, one)
-            if state is not None and state.is_running and from_the_future(state):
-                switch(instance, one, on=True)
-    click.echo(
-        f"http://{host}:{port} shows {home.root}; sleevegraph automate status --home {home.root} says what is on"
-    )
-    sys.stdout.flush()
-    os.chdir(PROJECT)
-    command = [sys.executable, "-m", "dagster", "dev", "-w", str(WORKSPACE), "-h", host, "-p", str(port)]
-    os.execv(sys.executable, command)  # noqa: S606 - no shell, and every argument is ours or a checked option
+    with _alone(home):
+        with open_instance(home) as instance:
+            for one in instigators().values():
+                state = state_of(instance, one)
+                if state is not None and state.is_running and from_the_future(state):
+                    switch(instance, one, on=True)
+        click.echo(
+            f"http://{host}:{port} shows {home.root}; sleevegraph automate status --home {home.root} says what is on"
+        )
+        sys.stdout.flush()
+        os.chdir(PROJECT)
+        command = [sys.executable, "-m", "dagster", "dev", "-w", str(WORKSPACE), "-h", host, "-p", str(port)]
+        os.execv(sys.executable, command)  # noqa: S606 - no shell, and every argument is ours or a checked option
+
+
+@contextmanager
+def _alone(home: Home) -> Iterator[None]:
+    """Hold a lock that the program which replaces this one keeps until it ends: two daemons would launch runs twice."""
+    with (home.dagster / LOCK).open("a+") as file:
+        try:
+            flock(file, LOCK_EX | LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise ConfigurationError(
+                f"--home: expected no page and daemon of {home.root} to run, found those of process {file.read() or 'unknown'}; "
+                "end it, or use another home"
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        os.set_inheritable(file.fileno(), True)
+        yield
 
 
 def _require_free(host: str, port: int) -> None:

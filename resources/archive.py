@@ -23,7 +23,7 @@ MANIFEST, FORMAT = "backup.json", 1
 RUNS = "runs"
 ORDER = ("dagster_home", RUNS, "data/receipts", "data/acceptances", "data/lake", "data")
 """Folders of a home; a file is copied with the first of them that it is in."""
-_LEFT_OUT = ("dagster_home/alive", "dagster_home/.logs_queue", "data/warehouse.duckdb")
+_LEFT_OUT = ("dagster_home/alive", "dagster_home/up.lock", "dagster_home/.logs_queue", "data/warehouse.duckdb")
 """Locks, and views by absolute paths, which every ingest writes anew."""
 _SQLITE = b"SQLite format 3\x00"
 _BESIDE = ("-wal", "-shm", "-journal")

@@ -1,5 +1,8 @@
 import os
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,6 +19,7 @@ from resources.trouble import Trouble
 from tests.alert_receivers import closed_port
 from tests.command_homes import refused, sleevegraph
 from tests.homes import environment
+from tests.waiting import until
 
 OURS = {"bars_sensor", SENSOR, "revision_sensor"}
 
@@ -126,6 +130,25 @@ def test_up_serves_the_page_to_this_machine_alone_unless_told_otherwise(
     warned = sleevegraph("up", "--home", tmp_path, "--port", port, "--host", "0.0.0.0")  # noqa: S104 - this is what is warned of
     assert "the page has no passwords" in warned.stderr
     assert executed[1][-4:-2] == ["-h", "0.0.0.0"]  # noqa: S104 - as above
+
+
+def command_of(pid: int) -> str:
+    return subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+
+
+def test_up_is_refused_where_it_runs_already_whatever_the_port(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from commands.main import main; main()", "up", "--home", tmp_path, "--port"]
+    with subprocess.Popen(
+        [*map(str, command), str(closed_port())], stdout=subprocess.DEVNULL, start_new_session=True
+    ) as first:
+        try:
+            lock = tmp_path / "dagster_home" / "up.lock"
+            until(lambda: lock.exists() and lock.read_text() == str(first.pid), "lock")
+            until(lambda: "-m dagster dev" in command_of(first.pid), "exec")
+            said = refused("up", "--home", tmp_path, "--port", closed_port())
+        finally:
+            os.killpg(first.pid, signal.SIGKILL)
+    assert f"found those of process {first.pid}; end it, or use another home" in said
 
 
 @pytest.mark.parametrize(("setting", "starts"), [("SLEEVEGRAPH_POSTGRES_URL", False), ("SLEEVEGRAPH_ALERTS", True)])
