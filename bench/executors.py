@@ -4,12 +4,11 @@
 
 Each backfill has a new home. Partitions, receipts, accepted warnings and the files of bundles are compared one by one; of
 a partition with telemetry (how long a solve took), the rest of it. Exit code 1 when anything differs from the first row.
-The servers, PostgreSQL and moto, are on this machine; their CPU counts.
+The servers, PostgreSQL and moto, are on this machine, too.
 """
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -50,8 +49,7 @@ class Setting(NamedTuple):
 class Row(NamedTuple):
     """What one backfill took and made."""
 
-    wall: float
-    cpu: float
+    seconds: float
     contents: Contents
 
 
@@ -122,9 +120,8 @@ SETTINGS = (
 
 
 def backfilled(setting: Setting, root: Path, arguments: list[str]) -> Row:
-    """Run one backfill in a new home; CPU is that of all its processes, workers too, once they have ended."""
+    """Run one backfill in a new home."""
     root.mkdir()
-    before = _cpu()
     with setting.variables(root) as variables:
         began = time.perf_counter()
         command = ["-c", "from commands.main import main; main()", "backfill", "--home", str(root), *arguments]
@@ -135,22 +132,17 @@ def backfilled(setting: Setting, root: Path, arguments: list[str]) -> Row:
             capture_output=True,
             text=True,
         )
-        wall = time.perf_counter() - began
+        seconds = time.perf_counter() - began
         if done.returncode:
             sys.exit(f"{setting.name}: {done.stderr.strip()}")
         with environment(**variables):
             contents = decided(root)
-    return Row(wall, _cpu() - before, contents)
+    return Row(seconds, contents)
 
 
 def differences(found: Contents, expected: Contents) -> list[str]:
     """Paths that only one side has, or whose content differs."""
     return sorted(path for path in {*found, *expected} if found.get(path) != expected.get(path))
-
-
-def _cpu() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 def main() -> None:
@@ -163,7 +155,7 @@ def main() -> None:
     given = parser.parse_args()
     arguments = ["--source", "files", "--path", str(given.bars.resolve()), "--from", given.first, "--to", given.last]
     wanted = [s for s in SETTINGS if given.only is None or s.name in given.only or s is SETTINGS[0]]
-    print("| setting | wall s | CPU s | files | that differ |\n|---|---|---|---|---|")
+    print("| setting | seconds | files | that differ |\n|---|---|---|---|")
     expected: Contents = {}
     differ: list[str] = []
     with tempfile.TemporaryDirectory(prefix="sleevegraph-") as folder:
@@ -171,9 +163,7 @@ def main() -> None:
             row = backfilled(setting, Path(folder) / setting.name.partition(",")[0].replace(" ", "_"), arguments)
             expected = expected or row.contents
             found = differences(row.contents, expected)
-            print(
-                f"| {setting.name} | {row.wall:.1f} | {row.cpu:.1f} | {len(row.contents)} | {len(found)} |", flush=True
-            )
+            print(f"| {setting.name} | {row.seconds:.1f} | {len(row.contents)} | {len(found)} |", flush=True)
             differ += [f"{setting.name}: {path}" for path in found]
     for line in differ[:SHOWN]:
         print(line)

@@ -176,7 +176,9 @@ def revision(soak: Soak, day: date) -> date:
     soak.arrive(soak.due(day))
     run = soak.rebalanced(day)
     soak.arrive(soak.clock.now() + timedelta(minutes=36))
-    again = soak.until("a range", lambda: [run for run in soak.runs() if run.is_range and _good(run)])
+    again = soak.until(
+        "a range", lambda: [run for run in soak.runs() if run.last == day and run.is_range and _good(run)]
+    )
     _until_idle(soak)
     soak.note(
         "revision",
