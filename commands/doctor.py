@@ -45,11 +45,13 @@ Line = tuple[str, str]
 
 
 @click.command()
+@click.option("--settings", is_flag=True, help="Try the settings of the environment alone, as before a service starts.")
 @with_home
-def doctor(home: Home) -> None:
+def doctor(home: Home, *, settings: bool) -> None:
     """Show Python, packages, engines, home, bars, grid position and verdicts; exit 1 if anything is broken."""
     broken = False
-    for parts in (_installation(), _engines(), _settings(), _home(home), _market(home), _grid(home), _verdicts(home)):
+    every = (_installation(), _engines(), _settings(), _home(home), _market(home), _grid(home), _verdicts(home))
+    for parts in (_settings(),) if settings else every:
         for what, text in parts:
             broken = broken or what == PROBLEM
             click.echo(f"{f'{what}:':<18} {text}")
@@ -68,7 +70,10 @@ def _installation() -> Iterator[Line]:
 
 def _settings() -> Iterator[Line]:
     """What the environment names, tried."""
-    yield from ((PROBLEM, str(trouble)) for trouble in preflight())
+    troubles = preflight()
+    yield from ((PROBLEM, str(trouble)) for trouble in troubles)
+    if not troubles:
+        yield "settings", "all that are set work"
 
 
 def _engines() -> Iterator[Line]:

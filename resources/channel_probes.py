@@ -53,7 +53,7 @@ def _answer(root: str) -> str:
         httpx.options(root, timeout=SECONDS)
     except httpx.TimeoutException:
         return f"no answer within {SECONDS:g} s"
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # the last of a host that no name can be
         return str(error) or type(error).__name__
     return ""
 
@@ -68,6 +68,6 @@ def _greeting(host: str, port: int, *, secure: bool) -> str:
                 pass
     except TimeoutError:
         return f"no answer within {SECONDS:g} s"
-    except OSError as error:
-        return error.strerror or str(error)
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", "") or str(error)
     return ""

@@ -80,6 +80,11 @@ class Deliveries:
         with self._outbox.reading() as connection:
             return int(connection.execute(f"SELECT count(*) FROM ({_WAITING})").fetchone()[0])  # noqa: S608 - no input
 
+    def in_use(self) -> int:
+        """How many channels facts were last sent to."""
+        with self._outbox.reading() as connection:
+            return int(connection.execute("SELECT count(*) FROM channels WHERE in_use").fetchone()[0])
+
     def pause(self, channel: str, now: datetime) -> str:
         """Why nothing is sent to a channel now, or an empty string."""
         with self._outbox.reading() as connection:

@@ -113,7 +113,8 @@ class Numbers:
         data = state.instigator_data
         if not isinstance(data, SensorInstigatorData) or not _names_events(data.cursor):
             return body
-        cursor = {kind: self._upto(number) for kind, number in json.loads(str(data.cursor)).items()}
+        read = json.loads(str(data.cursor)).items()
+        cursor = {kind: (self._upto(number) if number >= 0 else number, at) for kind, (number, at) in read}
         return serialize_value(state.with_data(data._replace(cursor=json.dumps(cursor, sort_keys=True))))
 
     def _upto(self, number: int) -> int:
@@ -132,9 +133,11 @@ def _digest(event: str) -> bytes:
 
 
 def _names_events(cursor: str | None) -> bool:
-    """Whether a cursor is that of sensors/alerts.py: the number of an event by its type."""
+    """Whether a cursor is that of sensors/alerts.py: number and time of an event by its type."""
     try:
         read = json.loads(cursor or "")
     except ValueError:
         return False
-    return isinstance(read, dict) and bool(read) and set(read) <= _KINDS
+    if not isinstance(read, dict) or not read or not set(read) <= _KINDS:
+        return False
+    return all(isinstance(last, list) and [type(part) for part in last] == [int, float] for last in read.values())

@@ -163,9 +163,15 @@ def _counted(pairs: Sequence[tuple[str, str]]) -> list[tuple[tuple[str, str], fl
 def machine_figures(store: Store) -> list[Metric]:
     """Room on the home's disk, and alerts that somebody has not heard of."""
     usage = shutil.disk_usage(store.folders.root)
-    waiting = Deliveries(store.alerts).waiting() if store.alerts.file.exists() else 0
+    deliveries = Deliveries(store.alerts) if store.alerts.file.exists() else None
+    waiting, channels = (deliveries.waiting(), deliveries.in_use()) if deliveries else (0, 0)
     return [
         gauge("disk_free_bytes", "Room left on the disk of the home.", [((), usage.free)]),
         gauge("disk_size_bytes", "Size of the disk of the home.", [((), usage.total)]),
-        gauge("alerts_waiting", "Facts for alerts that some channel has not heard of.", [((), waiting)]),
+        gauge(
+            "alerts_waiting",
+            "Facts for alerts that some channel has not heard of; without a channel, that nobody has.",
+            [((), waiting)],
+        ),
+        gauge("alert_channels", "Channels of SLEEVEGRAPH_ALERTS in use.", [((), channels)]),
     ]

@@ -93,9 +93,8 @@ class Outbox:
         connection.execute("PRAGMA synchronous=FULL")  # a fact survives a power cut, too
         if connection.execute("PRAGMA user_version").fetchone()[0] == _VERSION:
             return
-        with (self.folder / "outbox.lock").open("w") as lock:  # SQLite does not wait for a change of the journal
+        with (self.folder / "outbox.lock").open("w") as lock:  # one process makes the tables
             flock(lock, LOCK_EX)
-            connection.execute("PRAGMA journal_mode=WAL")
             connection.executescript(f"BEGIN IMMEDIATE;{_TABLES}PRAGMA user_version={_VERSION};COMMIT;")
 
 

@@ -13,8 +13,9 @@ from resources.atomic import write_atomically
 from resources.binance.environment import settings_from
 from resources.binance.market_lake import MarketLake
 from resources.binance.source import BinanceSource, Scope
-from resources.home import Home, find_home, record_lake, with_its_lake
+from resources.home import Home, find_home, record_lake, recorded_lake, with_its_lake
 from resources.lake import Lake
+from resources.lake_trouble import lake_trouble
 from resources.market_sources import MarketSource, SourceSettings, market_source
 from resources.outbox import Outbox
 from resources.packed_runs import PackedRuns
@@ -125,6 +126,8 @@ class Store(dg.ConfigurableResource[None]):
 
         What a first ingest of an exchange asked for is what later ones ask for unless told otherwise.
         """
+        for trouble in lake_trouble() if recorded_lake(self.folders.root) is None else ():
+            raise ConfigurationError(str(trouble))  # a lake that takes nothing is not this home's for good
         record_lake(self.folders)
         recorded = recorded_source(self.folders)
         asked = {key: os.environ.get(variable) for key, variable in _SCOPE.items()} if not recorded else {}

@@ -105,9 +105,9 @@ def _pages(context: dg.SensorEvaluationContext, kind: dg.DagsterEventType, curso
 
 
 def _settled(events: Sequence[Event], now: float) -> Iterator[Event]:
-    """Events up to the first that is too young; one of the future, which a clock that was set back leaves, is not."""
+    """Events up to the first that is too young; one of the far future, which a clock that was set back leaves, is not."""
     for number, entry in events:
-        if 0 <= now - entry.timestamp < SETTLED_SECONDS:
+        if abs(now - entry.timestamp) < SETTLED_SECONDS:
             return
         yield number, entry
 

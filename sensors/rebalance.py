@@ -9,9 +9,10 @@ from datetime import date, datetime, timedelta
 
 import dagster as dg
 
+from assets.keys import UNIVERSE
 from jobs.rebalance import PRIORITY, rebalance
 from resources.grid import GRID
-from resources.lake import BARS
+from resources.lake import BARS, AssetPath
 from resources.store import Store
 from sensors.ready_bars import deadline, late_after, not_ready
 from sensors.stored_runs import (
@@ -96,7 +97,7 @@ def _bars_to_wait_for(
         if now >= late:
             reason = f"{due}: expected bars by {late:%Y-%m-%d %H:%M} UTC, found: {missing}; it waits for them, and what was certified "
             reason += "last stays in force; look at the ingests, and at where their bars come from"
-            _tell_late(context, store, due, now, reason)
+            _tell_late(context, store, due, now, reason, BARS)
         return missing
     if now < until:
         return f"{missing}; without better bars it runs on {until:%Y-%m-%d at %H:%M} UTC, and holds what was certified last"
@@ -104,12 +105,15 @@ def _bars_to_wait_for(
         f"{due}: expected complete bars by {until:%Y-%m-%d %H:%M} UTC, found {missing}; it runs all the same, its gate blocks it, and "
         "what was certified last stays in force; once the bars are mended, launch it again by hand"
     )
-    _tell_late(context, store, due, now, reason)
+    _tell_late(context, store, due, now, reason, UNIVERSE)
     return ""
 
 
-def _tell_late(context: dg.SensorEvaluationContext, store: Store, due: date, now: datetime, reason: str) -> None:
-    alert_once(context, store, Fact(Kind.BARS_LATE, NAME, reason, now, asset="/".join(BARS), partition=str(due)))
+def _tell_late(
+    context: dg.SensorEvaluationContext, store: Store, due: date, now: datetime, reason: str, asset: AssetPath
+) -> None:
+    """Of the bars while they are missing, and of what the gate judges once they stay incomplete: two facts."""
+    alert_once(context, store, Fact(Kind.BARS_LATE, NAME, reason, now, asset="/".join(asset), partition=str(due)))
 
 
 def _given_up(context: dg.SensorEvaluationContext, store: Store, due: str, done: Tries, why: str) -> dg.SkipReason:

@@ -22,7 +22,7 @@ LOOKED_BACK = 50
 """Runs of one date or day; nobody tries more often."""
 NO_RETRY = {"dagster/max_retries": "0"}
 """Tags of a run whose sensor counts its tries: Dagster's own retries would multiply them."""
-SENSOR, PARTITION = "dagster/sensor_name", "dagster/partition"
+SENSOR, PARTITION, RUN_KEY = "dagster/sensor_name", "dagster/partition", "dagster/run_key"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 RECENT = timedelta(days=1)
 """A run that went well and left undone what it was for was in vain, too; one of longer ago was undone by something else."""
@@ -33,7 +33,8 @@ class Tries:
     """How often something was tried in vain since it last went well, and when the last one ended."""
 
     runs: int
-    """All of its runs, well or badly ended: what tells one run key from the next."""
+    """All of its runs, well or badly ended, or the highest number in their run keys where some were deleted: what tells
+    one run key from the next, since the daemon drops a key that any run on record has."""
     in_vain: int
     ended: datetime | None
     run_id: str
@@ -55,8 +56,9 @@ def tries(
     records = instance.get_run_records(wanted, limit=LOOKED_BACK)
     lost = list(takewhile(in_vain, records))
     last = lost[0] if lost else None
+    numbers = [record.dagster_run.tags.get(RUN_KEY, "").rpartition(":")[2] for record in records]
     return Tries(
-        runs=instance.get_runs_count(wanted),
+        runs=max([instance.get_runs_count(wanted), *(int(number) for number in numbers if number.isdecimal())]),
         in_vain=len(lost),
         ended=ended_at(last) if last else None,
         run_id=last.dagster_run.run_id if last else "",

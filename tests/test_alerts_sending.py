@@ -273,15 +273,17 @@ def test_start_up_finds_hosts_that_refuse_or_hang_and_files_without_a_folder(hoo
             f"mailto://u:secret@127.0.0.1:{closed_port()}?from=b@example.org&to=a@example.org",
             f"file://{tmp_path}/alerts.jsonl",
             f"file://{tmp_path}/nowhere/alerts.jsonl",
+            f"http://{'x' * 64}.example.org/secret-path",
         ]
         with environment(SLEEVEGRAPH_ALERTS=" ".join(urls)):
             troubles = alerts_trouble()
             names = [channel.name for channel in channels()]
-    assert [trouble.tried for trouble in troubles] == [f"to reach {names[place]}" for place in (1, 2, 4, 6)]
-    hangs, *refuse, folder = [trouble.found for trouble in troubles]
+    assert [trouble.tried for trouble in troubles] == [f"to reach {names[place]}" for place in (1, 2, 4, 6, 7)]
+    hangs, *refuse, folder, no_name = [trouble.found for trouble in troubles]
     assert hangs == "no answer within 2 s; correct it"
     assert all("Connection refused" in found for found in refuse)
     assert folder.startswith("no folder at ")
+    assert "label" in no_name
     assert "secret" not in str(troubles)
     assert hook.posts == []
 

@@ -73,7 +73,7 @@ def test_a_bad_file_is_refused_in_one_line_and_nothing_is_stored(
     message = refused("backfill", *RANGE, "--path", file, "--home", home)
     assert message.startswith(f"Error: daily_bars: {name}: ")
     assert expected in message
-    assert {path.name for path in (home / "data").rglob("*") if path.is_file()} == {"home.json", "lake.json"}
+    assert {path.name for path in (home / "data").rglob("*") if path.is_file()} == {"home.json"}
 
 
 def test_a_refused_file_leaves_stored_bars_and_source_as_they_were(

@@ -154,3 +154,19 @@ def test_an_optional_engine_that_is_missing_is_no_problem(tmp_path: Path, monkey
 def test_a_package_that_is_missing_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "PACKAGES", ("no-such-package",))
     assert any("no-such-package" in line for line in problems(sleevegraph("doctor", "--home", tmp_path)))
+
+
+def test_settings_alone_are_tried_where_a_service_is_about_to_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (
+        sleevegraph("doctor", "--settings", "--home", tmp_path).stdout.split()
+        == "settings: all that are set work".split()
+    )
+    monkeypatch.setenv("SLEEVEGRAPH_ALERTS", "json://127.0.0.1:9/hook")
+    monkeypatch.setenv("SLEEVEGRAPH_POSTGRES_URL", "postgresql://user@127.0.0.1:1/home")
+    said = sleevegraph("doctor", "--settings", "--home", tmp_path)
+    assert said.exit_code == 1
+    found = problems(said)
+    assert [line.split()[1] for line in found] == ["SLEEVEGRAPH_POSTGRES_URL:", "SLEEVEGRAPH_ALERTS:"]
+    assert list(tmp_path.iterdir()) == []

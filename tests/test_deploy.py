@@ -102,8 +102,11 @@ def wrong_compose(compose: dict[str, Any]) -> list[str]:
 
 
 def command_of_the_image() -> list[str]:
+    """The code server, which the shell becomes after the settings were tried."""
     (command,) = re.findall(r"^CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)
-    return list(yaml.safe_load(command))
+    first, _, server = yaml.safe_load(command)[2].partition("; exec ")
+    assert first == "sleevegraph doctor --settings"
+    return shlex.split(server)
 
 
 def changed(document: Any, change: Callable[[Any], object]) -> Any:

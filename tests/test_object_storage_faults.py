@@ -19,6 +19,7 @@ import boto3
 import polars as pl
 import pytest
 
+from profiles.load import load_manifest
 from resources import object_storage, places
 from resources.bundle_files import bundles_at
 from resources.home import lake_url, place_at, recorded_lake
@@ -27,8 +28,9 @@ from resources.lake_trouble import lake_trouble
 from resources.object_errors import tried
 from resources.packed_runs import PackedRuns
 from resources.places import UnreachableLakeError
-from resources.store import Store
+from resources.store import Store, recorded_source
 from sleevegraph.errors import ConfigurationError, LakeError
+from tests.command_homes import sleevegraph
 from tests.homes import environment
 from tests.object_store import BUCKET, credentials, object_store
 
@@ -245,6 +247,21 @@ def test_a_bucket_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "make the bucket, or correct SLEEVEGRAPH_LAKE" in said(act)
     assert trouble().endswith("make the bucket, or correct SLEEVEGRAPH_LAKE")
     assert trouble().startswith("to list s3://not-there/prefix at http://127.0.0.1:")
+
+
+@pytest.mark.usefixtures("lake")
+def test_a_wrong_bucket_of_a_new_home_can_be_corrected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    right, market = os.environ["SLEEVEGRAPH_LAKE"], load_manifest().market
+    monkeypatch.setenv("SLEEVEGRAPH_LAKE", "s3://not-there/prefix")
+    assert sleevegraph("automate", "on", "--home", tmp_path).exit_code == 0
+    store = Store(home=str(tmp_path))
+    with pytest.raises(ConfigurationError, match=r"found NoSuchBucket .*; make the bucket, or correct SLEEVEGRAPH_LAKE"):
+        store.record_source(store.source(market))
+    assert not recorded_source(store.folders)
+    monkeypatch.setenv("SLEEVEGRAPH_LAKE", right)
+    store = Store(home=str(tmp_path))
+    store.record_source(store.source(market))
+    assert recorded_lake(tmp_path) == right
 
 
 def test_a_store_that_works_is_no_trouble_and_keeps_nothing_of_the_attempt(lake: Lake) -> None:

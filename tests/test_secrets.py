@@ -18,7 +18,8 @@ from tests.object_store import object_store
 from tests.postgres import PASSWORD, needs_postgres, postgres_server
 
 pytestmark = [pytest.mark.slow, needs_postgres]
-HOOK, OBJECTS = "planted-hook-7f3a91", "planted-objects-c02be5"
+HOOK, OBJECTS, BROKER = "planted-hook-7f3a91", "planted-objects-c02be5", "planted-broker-51ab3d"
+DRIVER, BACKFILL = ("-m", "tests.rebalance_driver"), ("backfill", "--from", KEYS[1], "--to", KEYS[1])
 PICKLE = (b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
@@ -47,6 +48,9 @@ def shown() -> Iterator[dict[str, bytes]]:
             "AWS_SESSION_TOKEN": OBJECTS,
             POSTGRES_VARIABLE: url,
             "SLEEVEGRAPH_ALERTS": f"json://127.0.0.1:9/{HOOK} http://user:{HOOK}@127.0.0.1:9/hook",
+            "SLEEVEGRAPH_BROKER": f"redis://:{BROKER}@127.0.0.1:9/0",
+            "SLEEVEGRAPH_RESULTS": f"redis://:{BROKER}@127.0.0.1:9/1",
+            "PGPASSWORD": BROKER,
             "SLEEVEGRAPH_LOGS": "json",
         }
         with environment(**settings):
@@ -54,7 +58,7 @@ def shown() -> Iterator[dict[str, bytes]]:
             assert home.ingest(small_market()).success
             home.close()
             said = {
-                "a rebalance": run(home, settings, "-m", "tests.rebalance_driver", str(home.root), KEYS[0]),
+                "a rebalance": run(home, settings, *DRIVER, str(home.root), KEYS[0]),
                 "dagster instance info": run(home, settings, "-m", "dagster", "instance", "info"),
                 "doctor": sleevegraph(home, settings, "doctor"),
                 "alerts test": sleevegraph(home, settings, "alerts", "test"),
@@ -64,6 +68,12 @@ def shown() -> Iterator[dict[str, bytes]]:
                     "gates",
                     "--on",
                     KEYS[0],
+                ),
+                "a broker that is not there": sleevegraph(
+                    home, {**settings, "SLEEVEGRAPH_EXECUTOR": "celery", "SLEEVEGRAPH_LOGS": "text"}, *BACKFILL
+                ),
+                "a rebalance whose log is text": run(
+                    home, {**settings, "SLEEVEGRAPH_LOGS": "text"}, *DRIVER, str(home.root), KEYS[1]
                 ),
                 "a database that is not there": sleevegraph(
                     home, {**settings, POSTGRES_VARIABLE: url.replace("home_1", "no_such")}, "automate", "status"
@@ -113,8 +123,9 @@ def rows() -> dict[str, bytes]:
 
 
 def test_no_secret_is_in_any_file_object_row_log_or_answer(shown: dict[str, bytes]) -> None:
-    assert found(shown, (PASSWORD, HOOK, OBJECTS, "testing-secret")) == {}
+    assert found(shown, (PASSWORD, HOOK, OBJECTS, BROKER, "testing-secret")) == {}
     assert b"did not arrive" in shown["alerts test"]  # it was tried, and said so
+    assert b"SLEEVEGRAPH_BROKER: tried to connect to redis://" in shown["a broker that is not there"]
 
 
 @pytest.mark.parametrize("spell", sorted(spellings(HOOK)))

@@ -62,6 +62,11 @@ def test_late_bars_are_waited_for_without_an_end_and_alerted_once(home: Temporar
         requests, text, cursor = tick(home, NAME, day, cursor)
         assert (requests, text) == ([], waits)
     assert facts(home) == [("bars_late", DUE, 1)]
+    with freeze_time(moment("2022-03-29")):
+        home.ingest(market_until("2022-03-28").filter(pl.col("date") != date(2022, 3, 19)))
+    requests, *_ = tick(home, NAME, "2022-04-02", cursor)
+    assert [request.partition_key for request in requests] == [DUE]
+    assert facts(home) == [("bars_late", DUE, 1)] * 2, "that they came and stayed incomplete is another fact"
 
 
 def test_a_due_date_with_complete_bars_is_requested_once_before_a_backfill_and_without_dagsters_retries(
@@ -237,6 +242,16 @@ def test_a_failure_of_the_future_before_the_clock_was_set_back_is_tried_at_once(
     assert asked(home, "2022-03-23") == [(f"rebalance:{DUE}:2", DUE)]
     failed(home, "2022-03-23T12:01")
     assert "tried 2 times in vain" in said(home, "2022-03-23T12:02")
+
+
+def test_a_failure_that_somebody_deletes_stops_no_date(home: TemporaryHome) -> None:
+    home.ingest(market_until("2022-03-20"))
+    deleted, _ = (
+        on_record(home, dg.DagsterRunStatus.FAILURE, at, partition=DUE, run_key=f"rebalance:{DUE}:{number}")
+        for number, at in enumerate(("2022-03-23T10:00", "2022-03-23T10:30"), 1)
+    )
+    home.instance.delete_run(deleted)
+    assert asked(home, "2022-03-23") == [(f"rebalance:{DUE}:3", DUE)], "no run on record has this key"
 
 
 def test_a_run_that_went_well_and_left_its_date_undone_is_not_repeated_for_ever(home: TemporaryHome) -> None:

@@ -33,7 +33,7 @@ def defects(root: Path) -> list[str]:
 
 def _unverified(runs: Path) -> list[str]:
     """What `sleevegraph verify` says of bundles, where it is not that all is well; not asked again while they stay the same."""
-    seen = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in runs.glob("[!.]*")}
+    seen = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in runs.rglob("[!.]*")}
     if not seen or _verified.get(runs) == seen:
         return []
     verified = sleevegraph("verify", runs.parent)
