@@ -9,11 +9,11 @@ import dagster as dg
 import polars as pl
 
 from assets.keys import key
-from assets.lanes import GRID as GRID_LANE
 from assets.metadata import add_metadata
 from assets.partitioned import Metadata, Stage, same_bars, version_of
 from resources.grid import GRID
 from resources.lake import AssetPath
+from resources.lanes import GRID as GRID_LANE
 from resources.store import SIMULATED, Store, is_simulated
 from sleevegraph.errors import SleevegraphError
 from sleevegraph.families import FAMILY_ASSETS_LIMIT

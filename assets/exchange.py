@@ -7,11 +7,11 @@ from hashlib import sha256
 import dagster as dg
 import polars as pl
 
-from assets.lanes import BARS as BARS_LANE
-from assets.lanes import HISTORY as HISTORY_LANE
 from assets.metadata import add_metadata, markdown_table
 from resources.binance.market_lake import MarketLake
 from resources.binance.source import figures
+from resources.lanes import BARS as BARS_LANE
+from resources.lanes import HISTORY as HISTORY_LANE
 from resources.store import Store
 from sleevegraph.errors import SleevegraphError
 from sleevegraph.manifest import MarketProfile

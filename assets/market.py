@@ -12,9 +12,9 @@ from assets.freshness import DAILY
 from assets.gates import bars_gates
 from assets.keys import KNOWN_BARS, RATINGS, UNIVERSE, key
 from assets.known_bars import known_bars_asset, observe
-from assets.lanes import BARS as BARS_LANE
 from assets.partitioned import Compute, Partition, Stage, blocked, cash, inherited, rules_of, version_of
 from resources.lake import BARS, CORROBORATION, Lake
+from resources.lanes import BARS as BARS_LANE
 from resources.store import Store
 from resources.warehouse import write_warehouse
 from sleevegraph.bars import MergeReport

@@ -15,10 +15,10 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 )
 
 from assets.building import Places, placed
-from assets.lanes import GRID as GRID_LANE
 from assets.partitioned import same_bars
 from resources.grid import GRID
 from resources.lake import BARS, AssetPath, Status
+from resources.lanes import GRID as GRID_LANE
 from resources.places import UnreachableLakeError
 from resources.receipts import Gate, Receipt
 from resources.store import Store

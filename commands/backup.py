@@ -10,6 +10,7 @@ from commands.home import with_home
 from resources.archive import take
 from resources.home import Home
 from resources.postgres import POSTGRES_VARIABLE
+from resources.records import in_postgres
 from sleevegraph.errors import ConfigurationError
 
 
@@ -36,7 +37,7 @@ def backup(home: Home, target: Path) -> None:
 def _elsewhere(home: Home) -> list[str]:
     """What a home has in other places, and who copies it."""
     found = []
-    if os.environ.get(POSTGRES_VARIABLE):
+    if os.environ.get(POSTGRES_VARIABLE) or in_postgres(home):
         found.append(f"runs, events and schedules are in PostgreSQL ({POSTGRES_VARIABLE}); copy them by pg_dump")
     if home.objects:
         found.append(

@@ -1,5 +1,6 @@
 """`sleevegraph doctor`: what this installation and this home have, and what is wrong with them."""
 
+import os
 import shutil
 import sys
 import tempfile
@@ -22,8 +23,10 @@ from resources.grid import GRID
 from resources.home import Home
 from resources.lake import AssetPath, Lake, Status
 from resources.places import UnreachableLakeError, for_each
+from resources.postgres import POSTGRES_VARIABLE
 from resources.preflight import preflight
 from resources.receipts import Receipts
+from resources.records import require_sqlite
 from resources.solver_pool import submit, unavailable
 from resources.store import recorded_source
 from sleevegraph.calendar import STEP_DAYS, grid_dates
@@ -50,8 +53,8 @@ Line = tuple[str, str]
 def doctor(home: Home, *, settings: bool) -> None:
     """Show Python, packages, engines, home, bars, grid position and verdicts; exit 1 if anything is broken."""
     broken = False
-    every = (_installation(), _engines(), _settings(), _home(home), _market(home), _grid(home), _verdicts(home))
-    for parts in (_settings(),) if settings else every:
+    every = (_installation(), _engines(), _settings(home), _home(home), _market(home), _grid(home), _verdicts(home))
+    for parts in (_settings(home),) if settings else every:
         for what, text in parts:
             broken = broken or what == PROBLEM
             click.echo(f"{f'{what}:':<18} {text}")
@@ -68,10 +71,15 @@ def _installation() -> Iterator[Line]:
             yield PROBLEM, f"{package}: expected it installed, found nothing; run make install"
 
 
-def _settings() -> Iterator[Line]:
+def _settings(home: Home) -> Iterator[Line]:
     """What the environment names, tried."""
-    troubles = preflight()
-    yield from ((PROBLEM, str(trouble)) for trouble in troubles)
+    troubles = [str(trouble) for trouble in preflight()]
+    try:
+        if not os.environ.get(POSTGRES_VARIABLE):
+            require_sqlite(home)
+    except ConfigurationError as error:
+        troubles.append(str(error))
+    yield from ((PROBLEM, trouble) for trouble in troubles)
     if not troubles:
         yield "settings", "all that are set work"
 

@@ -7,6 +7,7 @@ from commands.home import open_instance, stdout_console, with_home
 from resources.home import Home
 from resources.moved_history import copy_history
 from resources.postgres import POSTGRES_VARIABLE, place_of, postgres_url
+from resources.records import record_postgres
 from sleevegraph.errors import ConfigurationError
 
 
@@ -33,8 +34,9 @@ def migrate(home: Home) -> None:
     table.add_column("rows", justify="right")
     for name, count in copy_history(home.dagster, url).items():
         table.add_row(name, str(count))
+    record_postgres(home)
     stdout_console().print(table)
     click.echo(f"copied to {place_of(url)}")
     click.echo(
-        f"set {POSTGRES_VARIABLE} for every process of this home from now on: without it, the old SQLite files go on"
+        f"set {POSTGRES_VARIABLE} for every process of this home from now on: without it, what opens its records is refused"
     )

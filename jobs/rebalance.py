@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets.lanes import BARS, GRID, HISTORY, TAG
+from resources.lanes import BARS, GRID, HISTORY, TAG
 
 BARS_ASSETS = dg.AssetSelection.assets("exchange_info", "daily_bars", "warehouse")
 HISTORY_ASSETS = dg.AssetSelection.groups("exchange")

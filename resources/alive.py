@@ -12,6 +12,8 @@ from typing import IO, Any
 
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, EventLogEntry, RunsFilter
 
+_RESTORED = ".restored"
+"""Beside the locks: its time is when the home was restored."""
 _held: dict[Path, IO[str]] = {}
 _ENDED = {DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED}
 
@@ -21,17 +23,39 @@ def lock_file(instance: DagsterInstance, run_id: str) -> Path:
     return Path(instance.root_directory) / "alive" / run_id
 
 
+def mark_restored(dagster_home: Path) -> None:
+    """Note that a home was restored now: no run that began before has its process here, nor its lock, which no backup has."""
+    mark = dagster_home / "alive" / _RESTORED
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+
+
 def alive(instance: DagsterInstance, run_id: str) -> bool | None:
-    """Whether the process of a run lives; None where no process of this home ever said so, or the run has just ended."""
+    """Whether the process of a run lives; None where no process of this home ever said so, or the run has just ended.
+
+    Of a run without a lock that began before the home was restored, the process is gone.
+    """
     try:
         with lock_file(instance, run_id).open() as file:
             flock(file, LOCK_SH | LOCK_NB)
             released = not os.fstat(file.fileno()).st_nlink
     except FileNotFoundError:
-        return None
+        return False if _cut_off(instance, run_id) else None
     except BlockingIOError:
         return True
     return None if released else False
+
+
+def _cut_off(instance: DagsterInstance, run_id: str) -> bool:
+    """Whether a run is in progress on record, and began before its home was restored."""
+    try:
+        restored = lock_file(instance, _RESTORED).stat().st_mtime
+    except FileNotFoundError:
+        return False
+    record = instance.get_run_record_by_id(run_id)
+    if record is None or record.start_time is None or record.dagster_run.is_finished:
+        return False
+    return record.start_time < restored
 
 
 def report_dead(instance: DagsterInstance) -> list[str]:

@@ -18,7 +18,9 @@ from dagster._serdes import ConfigurableClassData
 
 import resources.grid  # noqa: F401 - Dagster's processes load this module, and need the grid's class to read partitions
 from resources.event_log import PooledSqliteEventLog
+from resources.home import Home
 from resources.postgres import POSTGRES_VARIABLE, postgres_url, require_extra
+from resources.records import require_sqlite
 from sleevegraph.errors import ConfigurationError
 
 
@@ -36,7 +38,10 @@ class HomeStorage(CompositeStorage):
         inst_data: ConfigurableClassData | None,
         config_value: Mapping[str, Any],  # noqa: ARG003 - Dagster passes it
     ) -> "HomeStorage":
-        """Open PostgreSQL where SLEEVEGRAPH_POSTGRES_URL is set, else SQLite in DAGSTER_HOME; ConfigurationError if neither."""
+        """Open PostgreSQL where SLEEVEGRAPH_POSTGRES_URL is set, else SQLite in DAGSTER_HOME.
+
+        Raises ConfigurationError where neither can be used, or the variable is unset in a home that is known to use it.
+        """
         runs, events, schedules = _parts()
         return cls(runs, events, schedules, inst_data)
 
@@ -59,6 +64,7 @@ def _sqlite_parts() -> tuple[Any, Any, Any]:
     if not given:
         raise ConfigurationError("storage: expected DAGSTER_HOME, found none; set it to the home's folder dagster_home")
     home = Path(given)
+    require_sqlite(Home(home.parent))
     return (
         SqliteRunStorage.from_local(str(home / "history")),
         PooledSqliteEventLog(str(home / "history" / "runs")),

@@ -28,6 +28,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 import resources.grid  # noqa: F401 - Dagster's processes load this module, and need the grid's class to read partitions
 from resources.alive import ProvesLife
+from resources.lanes import KnowsLanes
 from resources.pooled_sqlite import INDEX, PooledSqlite
 from resources.postgres import POSTGRES_VARIABLE
 from resources.slim_plans import SlimPlans
@@ -42,7 +43,7 @@ Row = dict[str, Any]
 _ASSET_EVENTS = {DagsterEventType.ASSET_MATERIALIZATION_PLANNED, DagsterEventType.ASSET_MATERIALIZATION}
 
 
-class PooledSqliteEventLog(ProvesLife, SlimPlans, PooledSqlite):
+class PooledSqliteEventLog(ProvesLife, KnowsLanes, SlimPlans, PooledSqlite):
     """Writes the events of a step together."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:

@@ -21,10 +21,12 @@ from sqlalchemy.exc import DBAPIError
 
 from resources.alive import ProvesLife
 from resources.home import Home
+from resources.lanes import KnowsLanes
 from resources.origin import recorded_origin
 from resources.postgres import POSTGRES_VARIABLE, place_of, postgres_trouble
+from resources.records import begun_in_sqlite, record_postgres
 from resources.slim_plans import SlimPlans
-from sleevegraph.errors import ConfigurationError
+from sleevegraph.errors import ConfigurationError, LakeError
 
 SPARE = 20
 """Connections that may be open beside the one that is kept: daemon and page ask from many threads at once."""
@@ -63,7 +65,7 @@ class _Kept:
         self._engine.dispose()
 
 
-class PostgresEvents(_Kept, ProvesLife, SlimPlans, PostgresEventLogStorage):
+class PostgresEvents(_Kept, ProvesLife, KnowsLanes, SlimPlans, PostgresEventLogStorage):
     """Events of runs, assets and verdicts of checks."""
 
 
@@ -98,11 +100,13 @@ def postgres_parts(url: URL) -> tuple[PostgresRunStorage, PostgresEventLogStorag
 def _require_own(engine: Engine, url: URL) -> None:
     """Take the database for this home, unless it is another one's: two would launch and prune each other's runs.
 
-    A home is known by where it was made, which goes along when it is moved or restored.
+    A home is known by where it was made, which goes along when it is moved or restored. It remembers that its records are
+    in PostgreSQL, unless it has others in SQLite: those may yet be moved, or gone on with.
     """
     given = os.environ.get("DAGSTER_HOME")
-    made = recorded_origin(Home(Path(given).parent)) if given else None
-    if made is None:
+    home = Home(Path(given).parent) if given else None
+    made = recorded_origin(home) if home else None
+    if home is None or made is None:
         return
     with engine.connect() as connection:
         with suppress(DBAPIError):  # another process was faster
@@ -115,6 +119,9 @@ def _require_own(engine: Engine, url: URL) -> None:
             f"made as {found}; make a database for each home, or, where this home takes the other's place for good, "
             f"DROP TABLE {OWNER.name} there"
         )
+    if not begun_in_sqlite(home):
+        with suppress(LakeError):  # who may only read here, or has a full disk, can do without
+            record_postgres(home)
 
 
 def _engine(url: URL, **limits: int) -> Engine:

@@ -15,6 +15,7 @@ from resources import archive
 from resources.archive import MANIFEST
 from resources.home import Home
 from resources.receipts import State
+from resources.records import record_postgres
 from tests.command_homes import refused, sleevegraph
 from tests.homes import KEYS, TemporaryHome, checks_of, small_definitions
 from tests.made_runs import made_run
@@ -210,6 +211,24 @@ def test_runs_in_sqlite_are_told_of_where_postgresql_is_set(
     result = sleevegraph("restore", copy, "--home", tmp_path / "new")
     assert result.exit_code == 0, result.output
     assert "its runs are in SQLite, and SLEEVEGRAPH_POSTGRES_URL is set: sleevegraph migrate" in result.stderr
+
+
+def test_a_home_of_postgresql_is_restored_without_its_database_and_asks_for_it_then(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(made(tiny / "dagster_home" / "history" / "runs.db"))) as connection:
+        connection.execute("CREATE TABLE runs (x)")  # of the time before a migrate
+    record_postgres(Home(tiny))
+    copy = taken(tiny, tmp_path / "copy")
+    assert sleevegraph("restore", copy, "--home", tmp_path / "new").exit_code == 0
+    assert contents(tmp_path / "new").keys() - contents(copy).keys() == {"dagster_home/alive/.restored"}
+    said = refused("automate", "status", "--home", tmp_path / "new")
+    assert f"delete {tmp_path / 'new' / 'data' / 'records.json'}" in said
+    monkeypatch.setenv("SLEEVEGRAPH_POSTGRES_URL", "postgresql://somebody:hidden@127.0.0.1:1/x")
+    result = sleevegraph("restore", copy, "--home", tmp_path / "newer")
+    assert result.exit_code == 0
+    assert "copy them by pg_dump" in result.stderr
+    assert "sleevegraph migrate" not in result.stderr, "nothing is to be migrated"
 
 
 def made(file: Path) -> Path:

@@ -7,6 +7,8 @@ from click.testing import Result
 
 from commands import doctor
 from resources.grid import GRID
+from resources.home import Home
+from resources.records import record_postgres
 from sleevegraph.simulated_market import simulated_bars
 from tests.command_homes import BLOCKED, CERTIFIED, KEYS, finished_home, own_copy, simulated, sleevegraph, store_of
 
@@ -159,10 +161,14 @@ def test_a_package_that_is_missing_is_a_problem(tmp_path: Path, monkeypatch: pyt
 def test_settings_alone_are_tried_where_a_service_is_about_to_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert (
-        sleevegraph("doctor", "--settings", "--home", tmp_path).stdout.split()
-        == "settings: all that are set work".split()
-    )
+    assert sleevegraph("doctor", "--settings", "--home", tmp_path).stdout.split() == [
+        "settings:",
+        "all",
+        "that",
+        "are",
+        "set",
+        "work",
+    ]
     monkeypatch.setenv("SLEEVEGRAPH_ALERTS", "json://127.0.0.1:9/hook")
     monkeypatch.setenv("SLEEVEGRAPH_POSTGRES_URL", "postgresql://user@127.0.0.1:1/home")
     said = sleevegraph("doctor", "--settings", "--home", tmp_path)
@@ -170,3 +176,8 @@ def test_settings_alone_are_tried_where_a_service_is_about_to_start(
     found = problems(said)
     assert [line.split()[1] for line in found] == ["SLEEVEGRAPH_POSTGRES_URL:", "SLEEVEGRAPH_ALERTS:"]
     assert list(tmp_path.iterdir()) == []
+    monkeypatch.delenv("SLEEVEGRAPH_POSTGRES_URL")
+    monkeypatch.delenv("SLEEVEGRAPH_ALERTS")
+    record_postgres(Home(tmp_path))
+    (unset,) = problems(sleevegraph("doctor", "--settings", "--home", tmp_path))
+    assert "SLEEVEGRAPH_POSTGRES_URL: expected the database in which" in unset

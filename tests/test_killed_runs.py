@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -18,7 +18,7 @@ from dagster._core.test_utils import create_test_daemon_workspace_context
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 
-from resources.alive import alive, lock_file
+from resources.alive import alive, lock_file, mark_restored
 from resources.run_launcher import WatchedRunLauncher
 from sleevegraph.simulated_market import simulated_bars
 from tests.homes import TemporaryHome
@@ -77,7 +77,11 @@ def test_a_run_whose_process_was_killed_is_failed_at_the_next_look_and_asked_for
 
 
 def status_of(home: TemporaryHome, run: dg.DagsterRun) -> dg.DagsterRunStatus:
-    found = home.instance.get_run_by_id(run.run_id)
+    return found_status(home, run.run_id)
+
+
+def found_status(home: TemporaryHome, run_id: str) -> dg.DagsterRunStatus:
+    found = home.instance.get_run_by_id(run_id)
     assert found is not None
     return found.status
 
@@ -96,6 +100,24 @@ def test_a_run_that_ends_leaves_no_lock_and_one_of_another_machine_is_not_judged
     foreign = home.instance.add_run(dg.DagsterRun(job_name="rebalance", status=dg.DagsterRunStatus.STARTED))
     monitored(home)
     assert status_of(home, foreign) is dg.DagsterRunStatus.STARTED
+
+
+def test_a_run_without_a_lock_that_began_before_its_home_was_restored_is_failed_at_the_next_look(
+    new_home: Callable[[], TemporaryHome],
+) -> None:
+    home, now = new_home(), datetime.now(tz=UTC)
+    earlier, later = ((now + timedelta(hours=hours)).isoformat() for hours in (-1, 1))
+    cut_off, locked, foreign = (on_record(home, dg.DagsterRunStatus.STARTED, at) for at in (earlier, earlier, later))
+    for run_id in (cut_off, foreign):
+        lock_file(home.instance, run_id).unlink()
+    undated = home.instance.add_run(dg.DagsterRun(job_name="rebalance", status=dg.DagsterRunStatus.STARTED)).run_id
+    every = (cut_off, locked, foreign, undated)
+    monitored(home)
+    assert [found_status(home, run_id) for run_id in every] == [dg.DagsterRunStatus.STARTED] * 4
+    mark_restored(Path(home.store.folders.dagster))
+    monitored(home)
+    found = [found_status(home, run_id) for run_id in every]
+    assert found == [dg.DagsterRunStatus.FAILURE] + [dg.DagsterRunStatus.STARTED] * 3
 
 
 @pytest.mark.parametrize("by_a_sensor", [True, False])

@@ -10,7 +10,7 @@ from dagster._core.instance.config import PoolGranularity
 
 import definitions
 from assets.freshness import DAILY, EVERY_REBALANCE
-from assets.lanes import BARS, GRID, HISTORY, TAG
+from resources.lanes import BARS, GRID, HISTORY, TAG
 from tests.homes import META, NESTED, TemporaryHome, small_definitions, small_manifest
 
 

@@ -30,12 +30,14 @@ from sqlalchemy import create_engine, text
 
 from resources.history_numbers import Numbers
 from resources.postgres import POSTGRES_VARIABLE, postgres_url
+from sleevegraph.errors import ConfigurationError
 from tests.command_homes import refused, sleevegraph
 from tests.homes import TemporaryHome, check_key, checks_of, environment
 from tests.postgres import PASSWORD, QUOTED, PostgresServer, needs_postgres
+from tests.ticks import tick
 
 pytestmark = needs_postgres
-SENSOR, OTHER = "alert_gates", "bars_sensor"
+SENSOR, BEGUN, OTHER = "check_failure_alerts", "run_failure_alerts", "bars_sensor"
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +78,14 @@ def state(name: str, cursor: str | None) -> InstigatorState:
     )
 
 
-def with_sensors(instance: dg.DagsterInstance) -> None:
-    """One that has read half of the verdicts, another that keeps words, and a tick of each."""
+def with_sensors(home: TemporaryHome) -> None:
+    """One that has read half of the verdicts, one that began with none, one that keeps words, and a tick of each."""
+    instance = home.instance
     verdicts = instance.event_log_storage.get_logs_for_all_runs_by_log_id(-1, Type.ASSET_CHECK_EVALUATION)
     half = sorted(verdicts)[len(verdicts) // 2]
-    for name, cursor in ((SENSOR, json.dumps({Type.ASSET_CHECK_EVALUATION.value: half})), (OTHER, "2022-02-09|waits")):
+    read = json.dumps({Type.ASSET_CHECK_EVALUATION.value: (half, verdicts[half].timestamp)})
+    _, _, begun = tick(home, BEGUN, "2022-03-12")  # by a real tick: what the sensors write is theirs to change
+    for name, cursor in ((SENSOR, read), (BEGUN, begun), (OTHER, "2022-02-09|waits")):
         one = state(name, cursor)
         instance.add_instigator_state(one)
         instance.create_tick(
@@ -209,13 +214,17 @@ def unread(instance: dg.DagsterInstance) -> list[str]:
     """What the sensor has yet to read."""
     data = next(one.instigator_data for one in instance.all_instigator_state() if one.name == SENSOR)
     assert isinstance(data, SensorInstigatorData)
-    after = json.loads(str(data.cursor))[Type.ASSET_CHECK_EVALUATION.value]
+    after, at = json.loads(str(data.cursor))[Type.ASSET_CHECK_EVALUATION.value]
+    (last,) = instance.event_log_storage.get_logs_for_all_runs_by_log_id(
+        after - 1, Type.ASSET_CHECK_EVALUATION, 1
+    ).items()
+    assert (last[0], last[1].timestamp) == (after, at)
     found = instance.event_log_storage.get_logs_for_all_runs_by_log_id(after, Type.ASSET_CHECK_EVALUATION)
     return [plain(entry) for entry in found.values()]
 
 
 def test_what_dagster_answers_is_the_same_before_and_after(home: TemporaryHome, url: str) -> None:
-    with_sensors(home.instance)
+    with_sensors(home)
     before = answers(home.instance, home)
     said = migrated(home, url)
     after = answers(opened(home, url), home)
@@ -265,6 +274,23 @@ def test_a_run_in_progress_is_waited_for(home: TemporaryHome, url: str) -> None:
         said = refused("migrate", "--home", home.root)
     assert f"expected no run in progress, found 1, first {run.run_id} (STARTED); wait for its end" in said
     assert set(rows(url).values()) == {0}
+
+
+def test_from_a_copy_on_the_home_wants_the_database_and_before_it_has_its_files(home: TemporaryHome, url: str) -> None:
+    run = home.instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED)
+    home.close()
+    with environment(**{POSTGRES_VARIABLE: url}):
+        refused("migrate", "--home", home.root)
+    with opened(home) as instance:
+        count = instance.get_runs_count()
+        instance.report_run_failed(run)
+    migrated(home, url)
+    with pytest.raises(
+        ConfigurationError, match=f"{POSTGRES_VARIABLE}: expected the database in which .* unset; set it"
+    ):
+        opened(home)
+    with opened(home, url) as instance:
+        assert instance.get_runs_count() == count > 1
 
 
 def test_a_copy_that_fails_on_its_way_leaves_the_database_empty(home: TemporaryHome, url: str) -> None:

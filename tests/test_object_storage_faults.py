@@ -255,7 +255,9 @@ def test_a_wrong_bucket_of_a_new_home_can_be_corrected(monkeypatch: pytest.Monke
     monkeypatch.setenv("SLEEVEGRAPH_LAKE", "s3://not-there/prefix")
     assert sleevegraph("automate", "on", "--home", tmp_path).exit_code == 0
     store = Store(home=str(tmp_path))
-    with pytest.raises(ConfigurationError, match=r"found NoSuchBucket .*; make the bucket, or correct SLEEVEGRAPH_LAKE"):
+    with pytest.raises(
+        ConfigurationError, match=r"found NoSuchBucket .*; make the bucket, or correct SLEEVEGRAPH_LAKE"
+    ):
         store.record_source(store.source(market))
     assert not recorded_source(store.folders)
     monkeypatch.setenv("SLEEVEGRAPH_LAKE", right)

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from dagster import DagsterEventType as Type
 from dagster._cli.instance import info_command, migrate_command
 from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.launcher import WorkerStatus
 from dagster._core.remote_origin import (
     InProcessCodeLocationOrigin,
     RemoteInstigatorOrigin,
@@ -27,11 +28,14 @@ from dagster_postgres.utils import pg_alembic_config
 from sqlalchemy import Engine, create_engine, func, select, text
 
 from commands.home import create, open_instance
+from resources.alive import alive, lock_file, report_dead
 from resources.dagster_storage import HomeStorage
 from resources.grid import GRID
 from resources.home import Home
 from resources.postgres import POSTGRES_VARIABLE, postgres_trouble, postgres_url
+from resources.records import RECORD
 from sleevegraph.errors import ConfigurationError
+from tests.command_homes import refused, sleevegraph
 from tests.event_writers import write_to_postgres
 from tests.homes import (
     KEYS,
@@ -147,14 +151,7 @@ def secrets_in(said: dict[str, str]) -> list[str]:
 
 def test_runs_that_wait_and_what_a_sensor_remembers_are_there_for_the_next_process(url: str, tmp_path: Path) -> None:
     assert url
-    origin = LoadableTargetOrigin(executable_path="python", module_name="definitions")
-    place = RemoteRepositoryOrigin(InProcessCodeLocationOrigin(origin), "__repository__")
-    state = InstigatorState(
-        RemoteInstigatorOrigin(place, "rebalance_sensor"),
-        InstigatorType.SENSOR,
-        InstigatorStatus.RUNNING,
-        SensorInstigatorData(cursor="2022-02-09"),
-    )
+    state, place = a_sensor(), repository()
     with opened(tmp_path) as instance:
         instance.add_instigator_state(state)
         run = instance.create_run_for_job(
@@ -167,6 +164,21 @@ def test_runs_that_wait_and_what_a_sensor_remembers_are_there_for_the_next_proce
         assert instance.all_instigator_state() == [state]
         (waiting,) = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
         assert (waiting.run_id, waiting.tags["sleevegraph/lane"]) == (run.run_id, "grid")
+
+
+def repository() -> RemoteRepositoryOrigin:
+    origin = LoadableTargetOrigin(executable_path="python", module_name="definitions")
+    return RemoteRepositoryOrigin(InProcessCodeLocationOrigin(origin), "__repository__")
+
+
+def a_sensor() -> InstigatorState:
+    """Switched on, and with a memory."""
+    return InstigatorState(
+        RemoteInstigatorOrigin(repository(), "rebalance_sensor"),
+        InstigatorType.SENSOR,
+        InstigatorStatus.RUNNING,
+        SensorInstigatorData(cursor="2022-02-09"),
+    )
 
 
 def test_two_processes_that_write_at_once_lose_nothing(home: TemporaryHome, url: str, tmp_path: Path) -> None:
@@ -250,6 +262,92 @@ def test_a_database_is_of_one_home_wherever_that_is_moved(url: str, tmp_path: Pa
     opened(second)
     with pytest.raises(ConfigurationError, match="second on"):
         opened(moved)
+
+
+def test_without_the_variable_a_home_of_postgresql_is_refused_until_its_record_is_deleted(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "home"
+    opened(root).dispose()
+    assert secrets_in({"record": (root / RECORD).read_text(), "as a control": url}) == ["as a control"]
+    monkeypatch.delenv(POSTGRES_VARIABLE)
+    for command in (("automate", "off"), ("automate", "status"), ("prune", "--keep", "0d", "--yes")):
+        said = refused(*command, "--home", root)
+        assert f"{POSTGRES_VARIABLE}: expected the database in which {root} has its runs" in said
+        assert f"found it unset; set it, or, to go on with SQLite for good, delete {root / RECORD}" in said
+    assert list((root / "dagster_home").rglob("*.db")) == []
+    moved = root.rename(tmp_path / "moved")
+    with pytest.raises(ConfigurationError, match="moved has its runs"):
+        opened(moved)
+    (moved / RECORD).unlink()
+    with opened(moved) as instance:
+        assert instance.get_runs_count() == 0
+
+
+def test_what_reads_no_records_needs_no_database(four_rebalances: tuple[TemporaryHome, str]) -> None:
+    own, _ = four_rebalances
+    with environment(**{POSTGRES_VARIABLE: ""}):
+        assert "found it unset" in refused("automate", "status", "--home", own.root)
+        assert sleevegraph("verify", own.root).exit_code == 0
+
+
+@pytest.mark.parametrize("begun_by", ["a run", "a sensor"])
+def test_a_home_that_began_with_sqlite_may_go_on_there(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun_by: str
+) -> None:
+    monkeypatch.delenv(POSTGRES_VARIABLE)
+    with opened(tmp_path) as instance:
+        if begun_by == "a run":
+            instance.create_run_for_job(two_steps)
+        else:
+            instance.add_instigator_state(a_sensor())
+    with environment(**{POSTGRES_VARIABLE: url}), opened(tmp_path) as instance:
+        assert instance.get_runs_count() == 0
+    assert not (tmp_path / RECORD).exists()
+    with opened(tmp_path) as instance:
+        assert instance.get_runs_count() + len(instance.all_instigator_state()) == 1
+
+
+def test_sqlite_files_without_a_history_are_nothing_to_go_on_with(url: str, tmp_path: Path) -> None:
+    assert url
+    with environment(**{POSTGRES_VARIABLE: ""}):
+        opened(tmp_path).dispose()
+    assert (tmp_path / "dagster_home" / "history" / "runs.db").exists()
+    opened(tmp_path).dispose()
+    assert (tmp_path / RECORD).exists()
+
+
+def test_a_run_that_was_going_on_when_the_database_was_dumped_is_dead_in_the_restored_home(
+    url: str, tmp_path: Path
+) -> None:
+    assert url  # the same database, as pg_restore makes it again
+    home, again = tmp_path / "home", tmp_path / "again"
+    with opened(home) as instance:
+        cut_off = begun(instance)
+        assert alive(instance, cut_off.run_id) is True
+    for command in (("backup", tmp_path / "copy", "--home", home), ("restore", tmp_path / "copy", "--home", again)):
+        assert sleevegraph(*command).exit_code == 0
+    with opened(again) as instance:
+        own, foreign = begun(instance), begun(instance)
+        lock_file(instance, foreign.run_id).unlink()
+        assert [alive(instance, run.run_id) for run in (cut_off, own, foreign)] == [False, True, None]
+        health = [instance.run_launcher.check_run_worker_health(run).status for run in (cut_off, own, foreign)]
+        assert health == [WorkerStatus.FAILED, WorkerStatus.RUNNING, WorkerStatus.RUNNING]
+        assert report_dead(instance) == [cut_off.run_id]
+        assert alive(instance, cut_off.run_id) is None, "it has ended"
+        found = {run.run_id: run.status for run in instance.get_runs()}
+        assert found == {
+            cut_off.run_id: dg.DagsterRunStatus.FAILURE,
+            own.run_id: dg.DagsterRunStatus.STARTED,
+            foreign.run_id: dg.DagsterRunStatus.STARTED,
+        }
+
+
+def begun(instance: dg.DagsterInstance) -> dg.DagsterRun:
+    """A run that started now, whose process is this one."""
+    run = instance.create_run_for_job(two_steps)
+    instance.report_dagster_event(dg.DagsterEvent(Type.RUN_START.value, run.job_name), run.run_id)
+    return run
 
 
 def test_tables_of_an_older_dagster_are_refused_until_they_are_migrated(url: str, tmp_path: Path) -> None:

@@ -15,6 +15,13 @@ from tests.homes import SHORT
 pytestmark = needs_linux
 KEYS = ["2022-02-09", "2022-02-19"]
 LAST = KEYS[-1]
+MEANWHILE = (
+    "found some restated meanwhile",
+    "found that some were restated after it",
+    "changed after it was judged",
+    "changed since; materialise",
+)
+"""What a rebalance may end with when bars are restated beside it, or another one writes what it builds on: it is refused."""
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +51,11 @@ def test_rebalances_a_backfill_and_an_ingest_at_once_and_then_again_are_what_one
     ended = server.together(
         [replace(one, keys=KEYS[:1]), replace(one, keys=KEYS[1:]), one, replace(one, parts=["bars", "warehouse"])]
     )
-    for attempt in ended:
+    *rebalances, ingest = ended
+    assert (ingest.code, ingest.said) == (0, "")
+    for attempt in rebalances:
         assert attempt.code == 0, attempt
-        assert "locked" not in attempt.said
+        assert not attempt.said or any(kind in attempt.said for kind in MEANWHILE), attempt
     assert defects(root) == []
     assert server.attempt(replace(one, parts=["bars", "grid", "warehouse"])).said == ""
     assert outcome(root) == outcome(one_after_the_other[True])
