@@ -33,7 +33,8 @@ def defects(root: Path) -> list[str]:
 
 def _unverified(runs: Path) -> list[str]:
     """What `sleevegraph verify` says of bundles, where it is not that all is well; not asked again while they stay the same."""
-    seen = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in runs.rglob("[!.]*")}
+    files = [path for bundle in runs.glob("[!.]*") for path in (bundle, *bundle.rglob("*"))]
+    seen = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
     if not seen or _verified.get(runs) == seen:
         return []
     verified = sleevegraph("verify", runs.parent)
