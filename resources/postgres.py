@@ -16,6 +16,8 @@ from sqlalchemy.pool import NullPool
 from resources.trouble import Trouble
 
 POSTGRES_VARIABLE = "SLEEVEGRAPH_POSTGRES_URL"
+OWNER = "sleevegraph_home"
+"""Our one table beside Dagster's, of one row: which home the database is of."""
 LIMIT_SECONDS = 5
 """For the server to answer who connects."""
 FORM = "postgresql://user:password@host:port/database"
@@ -108,6 +110,7 @@ def _parsed(given: str) -> URL:
 _STATE = text(
     "SELECT current_setting('transaction_read_only') = 'on' AS read_only, current_setting('server_encoding') AS encoding, "
     "to_regclass('alembic_version') IS NOT NULL AS made, "
+    f"to_regclass('{OWNER}') IS NOT NULL AS ours, "
     "coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create"
 )
 
@@ -125,7 +128,7 @@ def _try(url: URL) -> None:
                     f"the encoding {state.encoding}, which cannot hold all text; make it with "
                     "CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0"
                 )
-            if not state.made and not state.may_create:
+            if not (state.made and state.ours) and not state.may_create:
                 raise _Unfit(
                     "no right to create tables there; let the user own the database, or grant CREATE on its schema"
                 )

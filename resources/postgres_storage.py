@@ -23,17 +23,14 @@ from resources.alive import ProvesLife
 from resources.home import Home
 from resources.lanes import KnowsLanes
 from resources.origin import recorded_origin
-from resources.postgres import POSTGRES_VARIABLE, place_of, postgres_trouble
+from resources.postgres import OWNER, POSTGRES_VARIABLE, place_of, postgres_trouble
 from resources.records import begun_in_sqlite, record_postgres
 from resources.slim_plans import SlimPlans
 from sleevegraph.errors import ConfigurationError, LakeError
 
 SPARE = 20
 """Connections that may be open beside the one that is kept: daemon and page ask from many threads at once."""
-OWNER = Table(
-    "sleevegraph_home", MetaData(), Column("one", Boolean, primary_key=True), Column("made", Text, nullable=False)
-)
-"""Our one table, of one row: which home the database is of."""
+_OWNER = Table(OWNER, MetaData(), Column("one", Boolean, primary_key=True), Column("made", Text, nullable=False))
 
 
 class _Kept:
@@ -110,14 +107,14 @@ def _require_own(engine: Engine, url: URL) -> None:
         return
     with engine.connect() as connection:
         with suppress(DBAPIError):  # another process was faster
-            OWNER.create(connection, checkfirst=True)
-        connection.execute(insert(OWNER).values(one=True, made=str(made)).on_conflict_do_nothing())
-        found = connection.execute(select(OWNER.c.made)).scalar()
+            _OWNER.create(connection, checkfirst=True)
+        connection.execute(insert(_OWNER).values(one=True, made=str(made)).on_conflict_do_nothing())
+        found = connection.execute(select(_OWNER.c.made)).scalar()
     if found != str(made):
         raise ConfigurationError(
             f"{POSTGRES_VARIABLE}: expected {place_of(url)} to be empty or of this home, made as {made}, found that of the home "
             f"made as {found}; make a database for each home, or, where this home takes the other's place for good, "
-            f"DROP TABLE {OWNER.name} there"
+            f"DROP TABLE {OWNER} there"
         )
     if not begun_in_sqlite(home):
         with suppress(LakeError):  # who may only read here, or has a full disk, can do without

@@ -264,6 +264,25 @@ def test_a_database_is_of_one_home_wherever_that_is_moved(url: str, tmp_path: Pa
         opened(moved)
 
 
+def test_a_user_who_cannot_make_our_table_beside_dagsters_is_told_so(url: str, tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    create(home)
+    with environment(DAGSTER_HOME=str(home.dagster)):
+        open_instance(home).dispose()
+        with engine(url).begin() as connection:
+            connection.execute(text("DROP TABLE sleevegraph_home"))
+            connection.execute(text("CREATE ROLE writer LOGIN PASSWORD 'of-a-writer'"))
+            connection.execute(text("GRANT ALL ON ALL TABLES IN SCHEMA public TO writer"))
+        with environment(**{POSTGRES_VARIABLE: url.replace(f"postgres:{QUOTED}", "writer:of-a-writer")}):
+            with pytest.raises(
+                ConfigurationError, match="no right to create tables there; let the user own the database"
+            ):
+                open_instance(home)
+            with engine(url).begin() as connection:
+                connection.execute(text("GRANT CREATE ON SCHEMA public TO writer"))
+            assert postgres_trouble() == []
+
+
 def test_without_the_variable_a_home_of_postgresql_is_refused_until_its_record_is_deleted(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

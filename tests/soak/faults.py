@@ -49,7 +49,7 @@ def late_bars(soak: Soak, day: date) -> date:
 def duplicate_tick(soak: Soak, day: date) -> date:
     soak.arrive(soak.due(day))
     soak.until("a run", lambda: soak.runs(day))
-    during, after = _tick_again(soak), ""
+    during = _tick_again(soak)
     run = soak.rebalanced(day)
     after = _tick_again(soak)
     soak.note(
