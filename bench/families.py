@@ -1,15 +1,15 @@
 """What large families cost: Dagster's page with assets for each sleeve or for each family, and a backfill.
 
-    python -m bench.families [--sizes N ...] [--sleeves N] [--rebalances N] [--bars FILE]
+    python -m bench.families [--sizes N ...] [--sleeves N] [--rebalances N] [--bars FILE] [--own]
 
 The first table has two families of together N sleeves and three metas above them, once with assets for each sleeve and
 once with assets for each family: how many assets and checks, how long the definitions take to load, how long Dagster's GraphQL takes
 for what its graph shows, and how long the page takes to draw its groups in Chromium, where that is installed.
 
 With `--rebalances` families of together `--sleeves` sleeves, and of a quarter of them, are backfilled in homes of their own:
-wall time, CPU, what the home takes on disk, and from the difference of both the marginal cost of one more sleeve. The
-quarter is backfilled with assets for each sleeve as well. The market is simulated, or `--bars` are a file of daily bars. The
-native engine solves.
+wall time, CPU, peak memory, what the home takes on disk, the page's times on that home, and from the difference of both the
+marginal cost of one more sleeve. With `--own` the quarter is backfilled with assets for each sleeve as well. The market is
+simulated, or `--bars` are a file of daily bars. The native engine solves.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from bench.memory import peak_mib
 from profiles.load import PROFILES
 from sleevegraph.calendar import STEP_DAYS, grid_dates
 from sleevegraph.simulated_market import simulated_bars
@@ -56,6 +57,8 @@ class Cost(NamedTuple):
 
     wall: float
     cpu: float
+    peak: float
+    """MiB of the process that ran it."""
     home: dict[str, int]
     """Bytes by part of the home."""
 
@@ -67,6 +70,7 @@ def main() -> None:
     parser.add_argument("--sleeves", type=int, default=400)
     parser.add_argument("--rebalances", type=int, default=0)
     parser.add_argument("--bars", type=Path)
+    parser.add_argument("--own", action="store_true")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.child:
@@ -80,7 +84,7 @@ def main() -> None:
                 figures = page(profiles(Path(folder) / "profiles", sleeves), limit, Path(folder) / "home")
             print(f"| {sleeves} | {of} | {figures} |", flush=True)
     if asked.rebalances:
-        say_backfills(asked.sleeves, asked.rebalances, asked.bars)
+        say_backfills(asked.sleeves, asked.rebalances, asked.bars, own=asked.own)
 
 
 def profiles(folder: Path, sleeves: int) -> Path:
@@ -112,10 +116,15 @@ def page(folder: Path, limit: int, home: Path) -> str:
         command = [sys.executable, "-c", counting]
         found = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)  # noqa: S603 - our own
         load = time.perf_counter() - began
-        with dagster_dev(home, home / "dev.log", "bench.grid_definitions") as dev:
-            graph = median(timed(lambda: dev.graphql(NODES)) for _ in range(ROUNDS))
-            drawn = "" if missing() else f"{shown(dev.url, home):.1f}"
-    return " | ".join([*found.stdout.split()[-2:], f"{load:.1f}", f"{graph:.2f}", drawn])
+        return " | ".join([*found.stdout.split()[-2:], f"{load:.1f}", served(home)])
+
+
+def served(home: Path) -> str:
+    """Seconds of the graph's query and of the page on that home, as cells of a table."""
+    with dagster_dev(home, home / "dev.log", "bench.grid_definitions") as dev:
+        graph = median(timed(lambda: dev.graphql(NODES)) for _ in range(ROUNDS))
+        drawn = "" if missing() else f"{shown(dev.url, home):.1f}"
+    return f"{graph:.2f} | {drawn}"
 
 
 def shown(url: str, pictures: Path) -> float:
@@ -128,27 +137,27 @@ def shown(url: str, pictures: Path) -> float:
     return time.perf_counter() - began
 
 
-def say_backfills(sleeves: int, rebalances: int, bars: Path | None) -> None:
-    """Print two backfills and what lies between them."""
+def say_backfills(sleeves: int, rebalances: int, bars: Path | None, *, own: bool) -> None:
+    """Print the backfills and what lies between the last two."""
     with tempfile.TemporaryDirectory() as folder:
         if bars is None:
             bars = Path(folder) / "bars.parquet"
             simulated_bars(date(2022, 12, 31), symbols=60).write_parquet(bars)
         days = days_of(bars, rebalances)
         heads = " | ".join(PARTS)
-        print(f"\n| sleeves | assets of | rebalances | wall s | CPU s | {heads} |\n|" + "---|" * (5 + len(PARTS)))
+        print(f"\n| sleeves | assets of | rebalances | wall s | CPU s | peak MiB | {heads} | graph s | page s |")
+        print("|" + "---|" * (8 + len(PARTS)))
+        quarter = sleeves // 4
+        each = [(quarter, "each sleeve", OWN)] if own else []
         found = []
-        for size, of, limit in (
-            (sleeves // 4, "each sleeve", OWN),
-            (sleeves // 4, "each family", SHARED),
-            (sleeves, "each family", SHARED),
-        ):
-            cost = backfill(Path(folder) / of.replace(" ", "_"), size, bars, days, limit)
+        for size, of, limit in (*each, (quarter, "each family", SHARED), (sleeves, "each family", SHARED)):
+            cost, times = backfill(Path(folder) / of.replace(" ", "_"), size, bars, days, limit)
             parts = " | ".join(f"{cost.home[part] / 2**20:,.0f} MiB" for part in PARTS)
-            print(f"| {size} | {of} | {rebalances} | {cost.wall:,.0f} | {cost.cpu:,.0f} | {parts} |", flush=True)
+            figures = f"{cost.wall:,.0f} | {cost.cpu:,.0f} | {cost.peak:,.0f} | {parts} | {times}"
+            print(f"| {size} | {of} | {rebalances} | {figures} |", flush=True)
             found.append(cost)
-    _, few, many = found
-    more = (sleeves - sleeves // 4) * rebalances
+    few, many = found[-2:]
+    more = (sleeves - quarter) * rebalances
     disk = sum(many.home.values()) - sum(few.home.values())
     print(
         f"\none more sleeve at one rebalance: {(many.wall - few.wall) / more:.3f} s wall, "
@@ -159,22 +168,23 @@ def say_backfills(sleeves: int, rebalances: int, bars: Path | None) -> None:
 PARTS = ("dagster_home", "data", "runs")
 
 
-def backfill(folder: Path, sleeves: int, bars: Path, days: Sequence[date], limit: int) -> Cost:
-    """One range run in a process of its own."""
+def backfill(folder: Path, sleeves: int, bars: Path, days: Sequence[date], limit: int) -> tuple[Cost, str]:
+    """One range run in a process of its own, and the page on the home that it leaves, as cells of a table."""
     home = folder / f"home_{sleeves}"
     settings = {"BENCH_PROFILES": str(profiles(folder / f"profiles_{sleeves}", sleeves)), "BENCH_LIMIT": str(limit)}
     with environment(**settings):
         began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         command = [sys.executable, "-m", "bench.families", "--child", str(home), str(bars), *map(str, days)]
-        subprocess.run(command, cwd=PROJECT, check=True)  # noqa: S603 - our own
+        said = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 - our own
         wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+        sizes = {part: sum(f.stat().st_size for f in (home / part).rglob("*") if f.is_file()) for part in PARTS}
+        times = served(home)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    sizes = {part: sum(f.stat().st_size for f in (home / part).rglob("*") if f.is_file()) for part in PARTS}
-    return Cost(wall, cpu, sizes)
+    return Cost(wall, cpu, float(said.stdout.split()[-1]), sizes), times
 
 
 def run(root: str, bars: str, *keys: str) -> None:
-    """Ingest and rebalance in this process; the definitions are those of the environment."""
+    """Ingest and rebalance in this process, and say its peak; the definitions are those of the environment."""
     from bench.grid_definitions import defs  # noqa: PLC0415 - of the profiles that the environment names
 
     home = TemporaryHome(Path(root), defs)
@@ -183,6 +193,7 @@ def run(root: str, bars: str, *keys: str) -> None:
         if not result.success:
             raise SystemExit(cause(result))
     home.close()
+    print(peak_mib())
 
 
 def days_of(bars: Path, rebalances: int) -> list[date]:

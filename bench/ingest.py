@@ -25,6 +25,7 @@ from statistics import median
 import polars as pl
 
 from bench.bare_loop import bare_loop
+from bench.memory import peak_mib
 from profiles.load import load_manifest
 from resources.binance.archive import Archive
 from resources.binance.ingest import Ingest, Ingested
@@ -74,12 +75,6 @@ class Stopwatch:
 
     def advance(self, transferred: int = 0) -> None:
         """Count nothing."""
-
-
-def peak_mib() -> float:
-    """Peak of this process's resident memory; getrusage would count that of the process which started it."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
 
 def of_archive(symbols: list[str]) -> Request:

@@ -35,6 +35,7 @@ from bench.made_trees import (
     stored_shares,
     stored_tree,
 )
+from bench.memory import peak_mib
 from sleevegraph.conservation import conservation
 from sleevegraph.findings import Finding
 from sleevegraph.flattening import cancelled, collapse, flatten
@@ -54,12 +55,6 @@ LINEAR = 1.25
 """Largest exponent that passes for linear: a machine's caches and its other work cost the largest trees that much."""
 
 Figures = dict[str, float]
-
-
-def peak_mib() -> float:
-    """Peak of this process's resident memory; getrusage would count that of the process which started it."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
 
 def with_arrays(folder: Path) -> Figures:

@@ -162,8 +162,7 @@ class Lake:
 
     def bars_digest(self, at: date) -> str:
         """SHA-256 over the hashes of all days before `at`; later bars do not change it, revised ones do."""
-        days = self._settled(lambda: _hashed_days(*self._bars_files()))
-        return hashlib.sha256("".join(line for day, line in days if day < at).encode()).hexdigest()
+        return self._settled(lambda: _bars_digest(at, *self._bars_files()))
 
     def panel_before(self, at: date) -> Panel:
         """`bars_before`, as matrices that nobody can write to: every asset of a run reads the same ones."""
@@ -251,6 +250,12 @@ def _panel_before(root: Place, at: date, *_files: tuple[Place, Version]) -> Pane
     for matrix in (panel.dates, panel.first_bar, panel.returns, *(getattr(panel, name) for name in VALUES)):
         matrix.flags.writeable = False
     return panel
+
+
+@lru_cache(maxsize=256)
+def _bars_digest(at: date, *files: tuple[Place, Version]) -> str:
+    """Every gate of every sleeve asks for that of the same few dates."""
+    return hashlib.sha256("".join(line for day, line in _hashed_days(*files) if day < at).encode()).hexdigest()
 
 
 @lru_cache(maxsize=4)
