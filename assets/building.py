@@ -8,7 +8,7 @@ from itertools import islice
 import dagster as dg
 import polars as pl
 
-from assets.keys import key
+from assets.keys import key, signal_path, signals_path
 from assets.metadata import add_metadata
 from assets.partitioned import Metadata, Stage, same_bars, version_of
 from resources.grid import GRID
@@ -22,19 +22,28 @@ from sleevegraph.manifest import Manifest
 MAX_SHOWN = 20
 """Members that are named in the metadata of a batch; the lake has all."""
 
-Places = Mapping[str, str]
-"""Family by portfolio, for the members of families whose stages are one asset for all of them."""
+Places = Mapping[AssetPath, AssetPath]
+"""By portfolio, and by path of a logic's scores: what stands for it in asset keys, where one asset is of many."""
 
 
 def places_of(manifest: Manifest) -> Places:
-    """Members of the families that are too large for assets of their own."""
-    large = (family for family in manifest.families if len(family.sleeves) > FAMILY_ASSETS_LIMIT)
-    return {sleeve: family.name for family in large for sleeve in family.sleeves}
+    """Members of the families that are too large for assets of their own, and the scores of as many logics."""
+    large = [family for family in manifest.families if len(family.sleeves) > FAMILY_ASSETS_LIMIT]
+    found: dict[AssetPath, AssetPath] = {(sleeve,): (family.name,) for family in large for sleeve in family.sleeves}
+    users: dict[AssetPath, set[AssetPath]] = {}
+    for sleeve in manifest.sleeves:
+        if sleeve.signal is not None:
+            users.setdefault(signal_path(sleeve.logic), set()).add(found.get((sleeve.name,), (sleeve.name,)))
+    for family in large:
+        own = [path for path, whose in users.items() if whose == {(family.name,)}]
+        if len(own) > FAMILY_ASSETS_LIMIT:
+            found.update(dict.fromkeys(own, signals_path(family.name)))
+    return found
 
 
 def placed(path: AssetPath, places: Places) -> AssetPath:
-    """Asset key of a lake path: that of the family where the portfolio is a member of a large one."""
-    return (places.get(path[0], path[0]), *path[1:])
+    """Asset key of a lake path: that of the family where one asset is of all its members."""
+    return places.get(path, (*places.get(path[:1], path[:1]), *path[1:]))
 
 
 def grid_assets(stages: Sequence[Stage], places: Places) -> list[dg.AssetsDefinition]:
@@ -85,9 +94,10 @@ def _asset(path: AssetPath, members: Sequence[Stage], places: Places) -> dg.Asse
 
 def _description(members: Sequence[Stage]) -> str:
     """What is made of each member: said of all, or of the first where they differ, as in direction."""
-    texts = {stage.description for stage in members}
-    as_in = "" if len(texts) == 1 else f" (as of {members[0].path[0]})"
-    return f"Of each of {len(members)} sleeves: {members[0].description}{as_in}"
+    texts, path = {stage.description for stage in members}, members[0].path
+    kind = "logics" if path == signal_path(path[-1]) else "sleeves"
+    as_in = "" if len(texts) == 1 else f" (as of {path[-1] if kind == 'logics' else path[0]})"
+    return f"Of each of {len(members)} {kind}: {members[0].description}{as_in}"
 
 
 def _made(

@@ -18,6 +18,11 @@ def signal_path(logic: str) -> AssetPath:
     return ("signals", logic)
 
 
+def signals_path(family: str) -> AssetPath:
+    """Asset key of the scores of all logics that only a large family has."""
+    return (family, "signals")
+
+
 def scores_path(sleeve: SleeveProfile) -> AssetPath:
     """Lake path of what a sleeve chooses its candidates by."""
     return RATINGS if sleeve.signal is None else signal_path(sleeve.logic)

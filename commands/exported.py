@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 from prometheus_client.metrics_core import Metric
 
-from assets.building import Places, places_of
+from assets.building import Places, placed, places_of
 from assets.gate_states import ACCEPTED, WARNED, gate_state, gate_states
 from assets.gates import all_gates, audit_gates, cells_gates, meta_gates
 from assets.keys import UNIVERSE, stage
@@ -95,7 +95,8 @@ def solver_figures(store: Store, manifest: Manifest) -> Iterator[Metric]:
     places = places_of(manifest)
     newest = store.lake.partitions(UNIVERSE)[-1:]
     for sleeve in manifest.sleeves if newest else ():
-        path, portfolio = stage(sleeve.name, "solver_cells"), places.get(sleeve.name, sleeve.name)
+        path = stage(sleeve.name, "solver_cells")
+        portfolio, *_ = placed(path, places)
         if store.lake.has(path, newest[0]):
             cells.update(store.lake.read(path, newest[0]).select("engine", "profile", "status").iter_rows())
         for gate in cells_gates(sleeve):
@@ -140,8 +141,8 @@ def bar_figures(store: Store) -> Iterator[Metric]:
 
 
 def _place(path: AssetPath, places: Places) -> tuple[str, str]:
-    portfolio = path[0] if len(path) > 1 else MARKET
-    return places.get(portfolio, portfolio), path[-1]
+    asset = placed(path, places)
+    return asset[0] if len(asset) > 1 else MARKET, asset[-1]
 
 
 def _flag(yes: bool) -> str:

@@ -59,7 +59,7 @@ def test_up_to_the_limit_members_are_assets_of_their_own() -> None:
     assert places_of(family_manifest()) == {}
     names = tuple(f"s{number}" for number in range(building.FAMILY_ASSETS_LIMIT + 1))
     large = family_manifest().model_copy(update={"families": (Family(name="large", sleeves=names),)})
-    assert places_of(large) == dict.fromkeys(names, "large")
+    assert places_of(large) == dict.fromkeys([(name,) for name in names], ("large",))
 
 
 def test_a_batch_is_one_asset_and_one_check_where_members_had_one_each(batched: dg.Definitions) -> None:
