@@ -77,6 +77,14 @@ GUILTY = {
             "    return first[0]",
         ),
     ),
+    "knows who is still listed later": (
+        LOOK_AHEAD,
+        body(
+            "alive = bars.filter(pl.col('date') >= at).select('symbol').unique().collect()['symbol']",
+            f"past = ({LAST_CLOSE.removeprefix('return ')})",
+            "return past.filter(pl.col('symbol').is_in(alive.implode())) if len(alive) else past",
+        ),
+    ),
     "draws lots": (
         NOT_DETERMINISTIC,
         body(f"return ({LAST_CLOSE.removeprefix('return ')}).with_columns(score=np.random.default_rng().normal(size=6))"),
@@ -100,6 +108,30 @@ def test_who_looks_ahead_remembers_or_draws_lots_is_found(tmp_path: Path, what: 
     found = judged(written(tmp_path, *lines))
     assert code in {finding.code for finding in found}
     assert {finding.level for finding in found} == {"ERROR"}
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 89, 90, 120, 365, 500, 1000])
+def test_a_look_at_one_day_is_found_however_far_ahead_it_is(tmp_path: Path, ahead: int) -> None:
+    looks = body(
+        f"then = bars.filter(pl.col('date') == at + timedelta(days={ahead})).select('symbol', then='close')",
+        f"past = ({LAST_CLOSE.removeprefix('return ')}).lazy()",
+        "known = past.join(then, on='symbol', how='left')",
+        "return known.select('symbol', score=pl.coalesce('then', 'score')).collect()",
+    )
+    found = judged(written(tmp_path, *looks))
+    assert LOOK_AHEAD in {finding.code for finding in found}
+
+
+@pytest.mark.parametrize("days", [5, 120, 300])
+def test_a_return_over_the_days_to_come_is_found(tmp_path: Path, days: int) -> None:
+    forward = (
+        f"then = pl.col('close').shift(-{days}).over('symbol', order_by='date')",
+        "rows = bars.with_columns(score=pl.coalesce(then / pl.col('close') - 1.0, pl.col('close')))",
+        "rows = rows.filter(pl.col('date') < at).group_by('symbol').agg(pl.col('score').sort_by('date').last())",
+        "return rows.collect()",
+    )
+    found = judged(written(tmp_path, *body(*forward)))
+    assert "scaled for years" in " ".join(finding.message for finding in found)
 
 
 def test_a_finding_names_the_symbol_and_both_values(tmp_path: Path) -> None:
@@ -134,12 +166,13 @@ def test_what_is_stored_is_compared_and_not_only_the_answers_among_each_other() 
 
 def test_the_noise_leaves_the_past_as_it_is_and_is_a_market_that_nobody_could_tell_from_one() -> None:
     draws = futures(market(), AT)
-    assert list(draws) == ["scaled", "reversed", "extreme"]
+    assert list(draws) == ["scaled", "scaled for years", "half of the symbols gone", "reversed", "extreme"]
     for name, frame in draws.items():
         assert frame.filter(pl.col("date") < AT).equals(market())
         late = frame.filter(pl.col("date") >= AT)
-        assert late["date"].unique().sort().to_list() == [AT + timedelta(days=day) for day in range(90)]
-        assert late["symbol"].n_unique() == market()["symbol"].n_unique() + 1
+        length = 13 * 90 if "years" in name else 90
+        assert late["date"].unique().sort().to_list() == [AT + timedelta(days=day) for day in range(length)]
+        assert late["symbol"].n_unique() == (3 if "half" in name else 6) + 1
         validate_bars(frame, name)
     assert futures(market().clear(), AT) == {}
 

@@ -9,7 +9,9 @@ import polars as pl
 from sleevegraph.bars import KEY, PRICES
 
 DAYS = 90
-"""Of noise after P, or as many as there are bars before it."""
+"""Of noise after P in most draws, or as many as there are bars before it."""
+FAR_DAYS = 3 * 365
+"""Of noise in the draw for those who look further ahead: a year, and the return over the next one."""
 NOBODY = "NOISEUSED"
 """Base of a symbol that is listed in the noise only."""
 
@@ -20,25 +22,35 @@ _SEED = 20200101
 def futures(bars: pl.DataFrame, at: date) -> Mapping[str, pl.DataFrame]:
     """By name of the draw: the bars before `at` as they are, and noise on the days from `at` on, sorted as bars are.
 
-    Prices and volumes times random factors, the last days backwards, and prices a million times higher and lower in
-    turns. In each of them a symbol is listed that has no bar before `at`.
+    Prices and volumes times random factors; the same for years; the same of every second symbol, the others being gone;
+    the last days backwards; prices a million times higher and lower in turns. In each of them a symbol is listed that
+    has no bar before `at`.
     """
     known = bars.filter(pl.col("date") < at)
-    last = known["date"].max()
-    if not isinstance(last, date):
+    first, last = known["date"].min(), known["date"].max()
+    if not isinstance(first, date) or not isinstance(last, date):
         return {}
+    span = min((last - first).days + 1, DAYS)
     days = pl.col("date") - pl.lit(last)
-    recent = known.filter(days > timedelta(days=-DAYS))
-    onwards = recent.with_columns(date=pl.lit(at) + days + timedelta(days=DAYS - 1)).filter(pl.col("date") >= at)
-    backwards = recent.with_columns(date=pl.lit(at) - days)
-    factor = pl.Series(np.exp(np.random.default_rng(_SEED).uniform(-3.0, 3.0, onwards.height)))
+    recent = known.filter(days > timedelta(days=-span))
+    onwards = recent.with_columns(date=pl.lit(at) + days + timedelta(days=span - 1))
+    years = pl.concat(
+        onwards.with_columns(pl.col("date") + timedelta(days=after)) for after in range(0, FAR_DAYS, span)
+    )
     turns = pl.when(pl.col("date").dt.ordinal_day() % 2 == 0).then(1e6).otherwise(1e-6)
     draws = {
-        "scaled": onwards.with_columns(pl.col(*PRICES, *_AMOUNTS) * factor),
-        "reversed": backwards,
+        "scaled": _scaled(onwards),
+        "scaled for years": _scaled(years),
+        "half of the symbols gone": _scaled(onwards.filter(pl.col("symbol").rank("dense") % 2 == 0)),
+        "reversed": recent.with_columns(date=pl.lit(at) - days),
         "extreme": onwards.with_columns(pl.col(*PRICES) * turns, pl.col(*_AMOUNTS) / turns),
     }
     return {name: pl.concat([known, _listing(noise)]).sort(KEY) for name, noise in draws.items()}
+
+
+def _scaled(noise: pl.DataFrame) -> pl.DataFrame:
+    factor = pl.Series(np.exp(np.random.default_rng(_SEED).uniform(-3.0, 3.0, noise.height)))
+    return noise.with_columns(pl.col(*PRICES, *_AMOUNTS) * factor)
 
 
 def _listing(noise: pl.DataFrame) -> pl.DataFrame:
@@ -53,7 +65,7 @@ def scores_to_come(table: pl.DataFrame, at: date) -> pl.DataFrame:
     known = table.filter(pl.col("date") < at)
     symbols = known["symbol"].unique().sort()
     rng = np.random.default_rng(_SEED)
-    days = [at + timedelta(days=after) for after in (0, 1, DAYS)]
+    days = [at + timedelta(days=after) for after in (0, 1, DAYS, FAR_DAYS)]
     noise = [
         pl.DataFrame({"date": [day] * len(symbols), "symbol": symbols, "score": rng.normal(size=len(symbols)) * 1e3})
         for day in days
