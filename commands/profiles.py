@@ -11,9 +11,10 @@ import click
 
 from commands.in_use import sound_in_use
 from commands.profiles_text import as_table, rows
-from profiles.changes import key_changes, manifest_changes
+from profiles.changes import key_changes, manifest_changes, signal_changes
 from profiles.files import ProfilesError
 from profiles.load import PROFILES, load_profiles
+from profiles.signals import signals_of
 from profiles.sound import Sound
 from profiles.writing import as_toml
 from sleevegraph.errors import ConfigurationError, SleevegraphError
@@ -80,13 +81,15 @@ def diff(before: str, after: str | None) -> None:
     """Show what differs from A to B: the names of two sleeves, two families or two metas, or two folders.
 
     A folder alone is compared with the profiles in use. A line is `key: old -> new`, or `+new, -old` for the items of a
-    list; between folders + came, - went and ~ changed. Defaults count as if they were written, so that only what decides
+    list; between folders + came, - went and ~ changed, signals' code and scores included. Defaults count as if they were written, so that only what decides
     differs. Of families it is their files that are compared. Exits 0 whether or not anything differs.
     """
     with _errors_as_one_line():
         if _is_folder(before) and (after is None or _is_folder(after)):
-            later = load_profiles(PROFILES if after is None else Path(after))
-            lines = list(manifest_changes(load_profiles(Path(before)).manifest, later.manifest))
+            folders = Path(before), PROFILES if after is None else Path(after)
+            old, new = (load_profiles(folder).manifest for folder in folders)
+            signals = (signals_of(manifest, folder) for manifest, folder in zip((old, new), folders, strict=True))
+            lines = [*manifest_changes(old, new), *signal_changes(*signals)]
         else:
             lines = _between(before, after, sound_in_use())
     click.echo("\n".join(lines) or "no differences")

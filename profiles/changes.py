@@ -5,7 +5,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import polars as pl
+
 from sleevegraph.manifest import Manifest, MetaProfile, SleeveProfile
+from sleevegraph.signals import Function, Signal
+from sleevegraph.signals.table import Scores
 
 MAX_SHOWN = 10
 """Items of a list that a line names."""
@@ -40,6 +44,30 @@ def manifest_changes(before: Manifest, after: Manifest) -> Iterator[str]:
     owners = {sleeve: name for name, sleeves in new.items() for sleeve in sleeves}
     yield from _profile_changes("sleeve", before.sleeves, after.sleeves, owners, told)
     yield from _profile_changes("meta", before.metas, after.metas, {}, set())
+
+
+def signal_changes(before: Mapping[str, Signal], after: Mapping[str, Signal]) -> Iterator[str]:
+    """One line per logic of which the code or the scores are others, whatever the profiles say of it.
+
+    Raises
+    ------
+    SignalError
+        When a scores file cannot be read.
+    """
+    for logic in sorted(before.keys() & after.keys()):
+        old, new = before[logic], after[logic]
+        if isinstance(old, Function) and isinstance(new, Function) and old.source != new.source:
+            yield f"~ signal {logic}: code of {new.file}: {old.source[:12]} -> {new.source[:12]} (SHA-256)"
+        if isinstance(old, Scores) and isinstance(new, Scores):
+            rows, found = (scores.read().drop("row") for scores in (old, new))
+            came, went = _lacking(found, rows), _lacking(rows, found)
+            if came or went:
+                yield f"~ signal {logic}: scores: +{came:,} rows, -{went:,} rows"
+
+
+def _lacking(rows: pl.DataFrame, other: pl.DataFrame) -> int:
+    """How many rows another table has not got."""
+    return rows.join(other, on=rows.columns, how="anti", nulls_equal=True).height
 
 
 def _profile_changes(

@@ -1,5 +1,7 @@
 import json
+import shutil
 import tomllib
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +209,24 @@ def test_a_folder_that_cannot_be_read_is_refused_in_one_line(folder: Path) -> No
     assert f"{folder}/families/grid.toml:9: parameters.selection.top_n: expected a list" in refused(
         "profiles", "diff", folder
     )
+
+
+def test_folders_differ_by_the_code_and_the_scores_of_their_signals(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    signals = {"coded": 'function = "own.py:signal"', "scored": 'scores = "own.csv"'}
+    for logic, signal in signals.items():
+        text = f'name = "{logic}_long"\nlogic = "{logic}"\ndirection = "LONG"\n\n[signal]\n{signal}\n'
+        (folder / "sleeves" / f"{logic}_long.toml").write_text(text)
+    code = "def signal(bars, at):\n    return bars.group_by('symbol').agg(score={}).collect()\n"
+    (folder / "sleeves" / "own.py").write_text(code.format(1.0))
+    lines = ["date,symbol,score", "2023-06-09,BINANCE:AAAUSDT,1", "2023-06-09,BINANCE:BBBUSDT,2"]
+    (folder / "sleeves" / "own.csv").write_text("\n".join(lines))
+    later = shutil.copytree(folder, tmp_path_factory.mktemp("folders") / "later")
+    assert said("diff", folder, later) == "no differences\n"
+    (later / "sleeves" / "own.py").write_text(code.format(-1.0))
+    (later / "sleeves" / "own.csv").write_text("\n".join([*lines[:2], "2023-06-09,BINANCE:CCCUSDT,2", f"{lines[2]}.5"]))
+    code_line, scores_line = said("diff", folder, later).splitlines()
+    hashes = [sha256((place / "sleeves" / "own.py").read_bytes()).hexdigest()[:12] for place in (folder, later)]
+    assert code_line == f"~ signal coded: code of own.py: {hashes[0]} -> {hashes[1]} (SHA-256)"
+    assert scores_line == "~ signal scored: scores: +2 rows, -1 rows"
