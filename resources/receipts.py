@@ -98,8 +98,10 @@ class Receipts:
         except (FileNotFoundError, ValueError, TypeError):
             return None
         named = (receipt.asset, receipt.check, receipt.partition) == ("/".join(asset), check, partition)
-        typed = isinstance(receipt.findings, list) and all(
-            isinstance(part, dict) for part in (receipt.inputs, receipt.rules, receipt.figures)
+        typed = (
+            isinstance(receipt.findings, list)
+            and all(isinstance(finding, str) for finding in receipt.findings)
+            and all(isinstance(part, dict) for part in (receipt.inputs, receipt.rules, receipt.figures))
         )
         return receipt if named and typed else None
 

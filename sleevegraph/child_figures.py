@@ -60,7 +60,7 @@ def lost_too_much(rows: pl.DataFrame, meta: MetaProfile) -> list[str]:
     return [
         f"{profile}: the join of dates lost {lost} of {used + lost} days ({share:.0%}), for lack of {who}"
         for profile, used, lost, share, who in joins(rows).iter_rows()
-        if share > meta.max_rows_lost
+        if share is not None and share > meta.max_rows_lost
     ]
 
 

@@ -6,6 +6,7 @@ from math import fsum, isfinite, nan
 
 import polars as pl
 
+from sleevegraph.child_figures import lost_too_much
 from sleevegraph.findings import Finding
 from sleevegraph.manifest import RISK_PROFILES, MetaProfile
 from sleevegraph.projection import projection_residual
@@ -15,7 +16,7 @@ STATUSES = ("native", "fallback")
 
 
 def child_weights(rows: pl.DataFrame, meta: MetaProfile) -> list[Finding]:
-    """Every defect of one meta's child weights at one rebalance; all are errors.
+    """Every defect of one meta's child weights at one rebalance.
 
     Parameters
     ----------
@@ -29,7 +30,8 @@ def child_weights(rows: pl.DataFrame, meta: MetaProfile) -> list[Finding]:
     list of Finding
         PROFILE_MISSING, CHILD_LOST, CHILD_UNKNOWN, CHILD_DUPLICATE, STATUS_UNKNOWN, WEIGHT_NOT_FINITE, OUT_OF_BOUNDS,
         CHILD_WEIGHTS_NOT_NORMALIZED, and of a profile without any of these NOT_PROJECTED: its weights are not the
-        projection on the bounds of those that it had without them. The finding's symbol is the child.
+        projection on the bounds of those that it had without them. The finding's symbol is the child. WARN: ROWS_LOST, of a
+        profile of which the join of the children's dates lost more than the meta's share of the days.
     """
     findings = []
     parts = {str(name): part for (name,), part in rows.partition_by("profile", as_dict=True).items()}
@@ -41,7 +43,8 @@ def child_weights(rows: pl.DataFrame, meta: MetaProfile) -> list[Finding]:
         own = [*_names(profile, Counter(child for child, _, _ in found), meta), *_values(profile, found, meta)]
         findings += own or _projection(profile, parts[profile], meta)
     unknown = sorted(set(parts) - set(RISK_PROFILES))
-    return findings + [_error("PROFILE_MISSING", "", name, "is no risk profile") for name in unknown]
+    findings += [_error("PROFILE_MISSING", "", name, "is no risk profile") for name in unknown]
+    return findings + [Finding("WARN", "ROWS_LOST", "", line) for line in lost_too_much(rows, meta)]
 
 
 def _names(profile: str, counts: Mapping[str, int], meta: MetaProfile) -> list[Finding]:

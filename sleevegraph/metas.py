@@ -1,10 +1,11 @@
 """Metas: portfolios whose assets are sleeves or other metas."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from difflib import get_close_matches
+from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
 import polars as pl
@@ -122,11 +123,35 @@ def _shown(names: list[str]) -> str:
 
 
 def _ordered(metas: Sequence[MetaProfile]) -> tuple[MetaProfile, ...]:
+    """Children before parents, as the metas come; MetaTreeError of a cycle or a tree that is too deep."""
     by_name = {meta.name: meta for meta in metas}
+    below = {meta.name: [child for child in meta.children if child in by_name] for meta in metas}
+    try:
+        sorted_names = tuple(TopologicalSorter(below).static_order())
+    except CycleError as error:
+        cycle = error.args[1][::-1]  # which names a child before its parent
+        more = (
+            [f"({len(cycle) - MAX_SHOWN - 1:,} more)", cycle[-1]] if len(cycle) > MAX_SHOWN + 1 else cycle[MAX_SHOWN:]
+        )
+        found = " -> ".join([*cycle[:MAX_SHOWN], *more])
+        raise _error(by_name[cycle[0]], "children", "no cycle", found) from None
     depths: dict[str, int] = {}
+    for name in sorted_names:
+        depths[name] = depth = 1 + max((depths[child] for child in below[name]), default=0)
+        if depth > MAX_DEPTH:
+            raise _error(by_name[name], "children", f"at most {MAX_DEPTH} metas down to the sleeves", str(depth))
+    order: dict[str, None] = {}
     for meta in metas:
-        _visit(meta, by_name, depths, ())
-    return tuple(by_name[name] for name in depths)
+        _place(meta.name, below, order)
+    return tuple(by_name[name] for name in order)
+
+
+def _place(name: str, below: Mapping[str, Sequence[str]], order: dict[str, None]) -> None:
+    """Add a meta after its children; no deeper than trees may be."""
+    if name not in order:
+        for child in below[name]:
+            _place(child, below, order)
+        order[name] = None
 
 
 def meta_weights(profile: str, streams: dict[str, pl.DataFrame], meta: MetaProfile, at: date) -> MetaSolution:
@@ -216,20 +241,6 @@ def _window(streams: dict[str, pl.DataFrame], children: list[str], meta: MetaPro
         rows[row[inside], column] = streams[child]["ret"].cast(pl.Float64).to_numpy()[inside]
     known: Floats = rows[~np.isnan(rows).all(axis=1)]
     return known
-
-
-def _visit(meta: MetaProfile, by_name: dict[str, MetaProfile], depths: dict[str, int], above: tuple[str, ...]) -> int:
-    """Metas on the longest way down from `meta`; fills `depths` children first."""
-    path = (*above, meta.name)
-    if meta.name in above:
-        raise _error(meta, "children", "no cycle", " -> ".join(path[path.index(meta.name) :]))
-    if meta.name not in depths:
-        below = [_visit(by_name[child], by_name, depths, path) for child in meta.children if child in by_name]
-        depth = 1 + max(below, default=0)
-        if depth > MAX_DEPTH:
-            raise _error(meta, "children", f"at most {MAX_DEPTH} metas down to the sleeves", str(depth))
-        depths[meta.name] = depth
-    return depths[meta.name]
 
 
 def _bound_errors(meta: MetaProfile) -> Iterator[MetaTreeError]:

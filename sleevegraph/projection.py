@@ -90,6 +90,10 @@ def _clipped(values: Floats, low: Floats, high: Floats) -> Floats:
 def _require_feasible(values: Floats, low: Floats, high: Floats) -> None:
     if not np.isfinite(values).all():
         raise ConfigurationError(f"projection: expected finite values, found {values.tolist()}")
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise ConfigurationError(
+            f"projection: expected finite bounds, found {low.tolist()} and {high.tolist()}; 0 and 1 bound nothing"
+        )
     if (low > high).any() or low.sum() > 1.0 + SUM_TOLERANCE or high.sum() < 1.0 - SUM_TOLERANCE:
         raise ConfigurationError(
             f"projection of {len(values)} weights: expected bounds with sum(lower) <= 1 <= sum(upper) and "

@@ -59,3 +59,15 @@ def test_each_defect_is_found_and_names_its_profile(planted: pl.DataFrame, codes
     assert [finding.code for finding in found] == codes
     assert {finding.level for finding in found} <= {"ERROR"}
     assert all(finding.message.startswith("hrp") for finding in found)
+
+
+def test_a_join_that_lost_too_many_days_is_a_warning_that_blocks_nothing() -> None:
+    lost = rows().with_columns(
+        rows_used=79, rows_lost=21, lost_share=0.21, rows_missing=pl.when(A).then(21).otherwise(0)
+    )
+    allowed = META.model_copy(update={"max_rows_lost": 0.2})
+    found = child_weights(lost, allowed)
+    assert {(finding.level, finding.code) for finding in found} == {("WARN", "ROWS_LOST")}
+    assert len(found) == len(RISK_PROFILES)
+    assert "hrp: the join of dates lost 21 of 100 days (21%), for lack of a (21)" in [one.message for one in found]
+    assert child_weights(lost, allowed.model_copy(update={"max_rows_lost": 0.21})) == []

@@ -39,6 +39,15 @@ def streams(n: int, days: int = 240) -> dict[str, pl.DataFrame]:
     return {f"s{i + 1}": stream(returns[:, i]) for i in range(n)}
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_chain_of_thousands_of_metas_is_refused_as_any_other(closed: bool) -> None:
+    chain = [meta(f"m{number}", f"m{number + 1}", "s1") for number in range(3000)]
+    end = meta("m3000", "m0" if closed else "s2", "s1")
+    with pytest.raises(ConfigurationError, match="no cycle" if closed else "at most 4 metas down") as error:
+        validate_metas(SLEEVES, [*chain, end])
+    assert len(str(error.value)) < 300
+
+
 def test_children_come_before_parents_in_the_order_given_else() -> None:
     metas = [meta("fractal", "ma", "all"), meta("all", "s1", "s2"), meta("ma", "s3", "s4"), meta("flat", "s1", "s4")]
     assert [m.name for m in validate_metas(SLEEVES, metas)] == ["ma", "all", "fractal", "flat"]

@@ -126,3 +126,9 @@ def test_bounds_that_no_weights_satisfy_and_missing_values_are_configuration_err
 ) -> None:
     with pytest.raises(ConfigurationError, match="expected"):
         project_bounded_simplex(np.array(values), lower, upper)
+
+
+@pytest.mark.parametrize("bounds", [(np.nan, 1.0), (0.0, np.nan), (-np.inf, np.inf), (0.0, np.inf)])
+def test_bounds_that_are_no_numbers_are_refused(bounds: tuple[float, float]) -> None:
+    with pytest.raises(ConfigurationError, match="expected finite bounds"):
+        project_bounded_simplex(np.array([0.5, 0.5]), *bounds)

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,6 +64,16 @@ def test_a_partition_is_certified_only_by_a_passed_receipt_of_exactly_its_conten
     assert receipts.state(ASSET, "signs", KEY)[0] is State.PASSED, "the same number is the same content"
     lake.write(ASSET, KEY, pl.DataFrame({"weight": [0.4, 0.6]}))
     assert receipts.state(ASSET, "signs", KEY)[0] is State.STALE
+
+
+@pytest.mark.parametrize("findings", ["[1]", "[null]", '[["ERROR A: first"]]', '"ERROR A: first"', "null"])
+def test_a_receipt_whose_findings_are_no_texts_counts_as_none(
+    receipts: Receipts, verdict: Verdict, findings: str
+) -> None:
+    verdict("signs", "ERROR A: first", passed=False)
+    path = receipts.path(ASSET, "signs", KEY)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"findings": json.loads(findings)}))
+    assert receipts.state(ASSET, "signs", KEY)[0] is State.ABSENT
 
 
 def test_a_failed_receipt_says_what_was_found(receipts: Receipts, verdict: Verdict) -> None:
