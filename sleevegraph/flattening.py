@@ -168,7 +168,7 @@ def collapse(
     """
     _check_codes(node, len(net), "node")
     _check_codes(symbol, size, "symbol")
-    node, symbol, weight = _in_order(node, symbol, weight)
+    node, symbol, weight = _in_order(node, symbol, weight, size)
     nodes = np.arange(len(net) + 1, dtype=np.promote_types(node.dtype, np.min_scalar_type(len(net))))  # copies no codes
     starts = np.searchsorted(node, nodes)
     flat_net, flat_gross = np.zeros(size), np.zeros(size)
@@ -195,12 +195,16 @@ def cancelled(flat: pl.DataFrame) -> pl.DataFrame:
     return flat.filter(pl.col("gross") >= DUST, pl.col("net").abs() <= CANCELLED * pl.col("gross"))
 
 
-def _in_order(node: Indices, symbol: Indices, weight: Floats) -> tuple[Indices, Indices, Floats]:
+def _in_order(node: Indices, symbol: Indices, weight: Floats, size: int) -> tuple[Indices, Indices, Floats]:
     """Rows by node and symbol, and by weight where a pair stands twice: sums then have one order."""
     further = node[1:] > node[:-1]
     if (further | ((node[1:] == node[:-1]) & (symbol[1:] > symbol[:-1]))).all():
         return node, symbol, weight
-    order = np.lexsort((weight, symbol, node))
+    pair = node.astype(np.int64) * size + symbol
+    order = np.argsort(pair, kind="stable")
+    pair = pair[order]
+    if (pair[1:] == pair[:-1]).any():
+        order = np.lexsort((weight, symbol, node))  # three times as slow, and equal pairs are rare
     return node[order], symbol[order], weight[order]
 
 
