@@ -1,5 +1,6 @@
 """One profile file: read, validated, and refused with the line of the key that is wrong."""
 
+import datetime as dt
 import math
 import re
 import tomllib
@@ -21,6 +22,9 @@ Location = tuple[int | str, ...]
 
 _DEEPEST = 100
 """Tables and lists in one another: what validates them bears no more than 200."""
+_TIMES = (dt.date, dt.time)
+_PARAMETER = ".signal.parameters."
+"""In the path of a signal's parameter; in a family it may be a part of one key."""
 _LINE = re.compile(r" ?\(at line (\d+)")
 _KEYED = re.compile(r"([a-z_.]+): (.*)", re.DOTALL)
 
@@ -66,15 +70,14 @@ class ProfileFile:
 def read(path: Path) -> ProfileFile:
     """Read a TOML file of finite numbers, or raise ProfilesError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         file = ProfileFile(path, text, tomllib.loads(text))
-        wrong = [
-            file.refused(at, f"expected a finite number, found {number}") for at, number in _non_finite(file.data, ())
-        ]
+        wrong = [file.refused(at, defect) for at, defect in _unusable(file.data, ())]
     except OSError as error:
         raise ProfilesError([f"{path}: expected a readable TOML file, found: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
-        raise ProfilesError([f"{path}: expected TOML, found: {error}"]) from error
+        number, said = undecodable(error)
+        raise ProfilesError([f"{path}:{number}: {said}"]) from error
     except tomllib.TOMLDecodeError as error:
         line = _LINE.search(str(error))
         where = line.group(1) if line else text.count("\n") + 1  # else it is "at end of document"
@@ -84,6 +87,12 @@ def read(path: Path) -> ProfileFile:
     if wrong:
         raise ProfilesError(wrong)
     return file
+
+
+def undecodable(error: UnicodeDecodeError) -> tuple[int, str]:
+    """The line, from 1, of a file that is no text, and what is wrong there."""
+    line = len((error.object[: error.start] + b"x").splitlines())
+    return line, f"expected UTF-8 text, found byte 0x{error.object[error.start]:02x}; save the file as UTF-8"
 
 
 def named(file: ProfileFile, model: type[Profile], data: Mapping[str, Any] | None = None) -> Profile:
@@ -173,15 +182,18 @@ def _models(annotation: object) -> Iterator[type[BaseModel]]:
         yield from _models(inner)
 
 
-def _non_finite(value: object, path: Location) -> Iterator[tuple[Location, float]]:
-    """TOML knows inf and nan; as a threshold they would switch a rule off without a word."""
+def _unusable(value: object, path: Location) -> Iterator[tuple[Location, str]]:
+    """What TOML knows and no profile can use, though its validation would not see it."""
     if len(path) > _DEEPEST:
         raise RecursionError
+    # Infinity as a threshold would switch a rule off without a word, and a date as a parameter become a text.
     if isinstance(value, float) and not math.isfinite(value):
-        yield path, value
+        yield path, f"expected a finite number, found {value}"
+    elif isinstance(value, _TIMES) and _PARAMETER in f".{dotted(path)}":
+        yield path, f"expected a number, a text or true/false, found the date or time {value}; quote it for a text"
     elif isinstance(value, dict):
         for key, inner in value.items():
-            yield from _non_finite(inner, (*path, key))
+            yield from _unusable(inner, (*path, key))
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            yield from _non_finite(inner, (*path, index))
+            yield from _unusable(inner, (*path, index))

@@ -1,28 +1,25 @@
 """Signals of a manifest: references into code and tables, and what is refused before anything runs."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
-from polars.exceptions import PolarsError
 
-from profiles.signal_code import code_of
+from profiles.scores_files import read_scores, unit_of
+from profiles.signal_code import beside, code_of
 from sleevegraph.errors import ConfigurationError, SignalError
 from sleevegraph.manifest import Manifest, MarketProfile, SignalRules, SleeveProfile
 from sleevegraph.signals import Function, Scores, Signal
-from sleevegraph.signals.table import table_of
+from sleevegraph.signals.contract import printable
 
 RESERVED = "signals"
 """The lake's folder of all signals, so the name of no sleeve and no meta."""
 
 _WHERE = {"scores": "signal.scores", "function": "signal.function"}
-
-FOLDERS = ("sleeves", "families")
-"""Below the profiles' folder: where profile files lie that a signal's file may lie beside."""
 
 
 class Defect(NamedTuple):
@@ -47,7 +44,7 @@ def signals_of(manifest: Manifest, folder: Path) -> dict[str, Signal]:
         try:
             found[logic] = resolved(logic, rules, folder)
         except ConfigurationError as error:
-            raise ConfigurationError(f"signal {logic}: {_WHERE['function']}: {error}") from error
+            raise ConfigurationError(f"signal {logic}: {_WHERE[_key(rules)]}: {error}") from error
     return found
 
 
@@ -57,14 +54,12 @@ def resolved(logic: str, rules: SignalRules, folder: Path) -> Signal:
     Raises
     ------
     ConfigurationError
-        When code is not there.
+        When code is not there, or there are two files of the name.
     """
     if rules.scores is not None:
-        path, unit = _beside(rules.scores, folder), "line" if rules.scores.endswith(".csv") else "row"
-        where = f"signal {logic}: {_WHERE['scores']}: {rules.scores}"
-        return Scores(where, unit, _reader(path, where, unit), rules.max_age_days)
-    reference = rules.function or ""
-    code = code_of(reference, _beside(reference.partition(":")[0], folder).parent)
+        path, where = beside(rules.scores, folder), f"signal {logic}: {_WHERE['scores']}: {rules.scores}"
+        return Scores(where, unit_of(path), partial(read_scores, path, where), rules.max_age_days)
+    code = code_of(rules.function or "", folder)
     return Function(
         where=f"signal {logic}: {_WHERE['function']}",
         name=code.name,
@@ -72,6 +67,7 @@ def resolved(logic: str, rules: SignalRules, folder: Path) -> Signal:
         path=str(code.path),
         source=code.digest,
         load=code.load,
+        contained=code.contained,
         parameters=rules.parameters,
     )
 
@@ -97,7 +93,7 @@ def signal_defects(sleeves: Sequence[SleeveProfile], market: MarketProfile, fold
 
 
 def _defects(sleeve: str, rules: SignalRules, folder: Path) -> Iterator[Defect]:
-    key = "scores" if rules.function is None else "function"
+    key = _key(rules)
     try:
         signal = resolved("", rules, folder)
         if isinstance(signal, Scores):
@@ -113,41 +109,24 @@ def _defects(sleeve: str, rules: SignalRules, folder: Path) -> Iterator[Defect]:
 def _require_parameters(signal: Function) -> None:
     """Refuse parameters that the function would not take; what no signature says is left to the first call."""
     function = signal.load()
-    with suppress(ValueError):
-        signature = inspect.signature(function)
-        try:
-            signature.bind(pl.LazyFrame(), date.min, **signal.parameters)
-        except TypeError as error:
-            raise ConfigurationError(
-                f"{signal.file}:{signal.name}: expected a function of (bars, at{_listed(signal.parameters)}), "
-                f"found {signal.name}{signature}: {error}"
-            ) from error
+    try:
+        with signal.contained():
+            signature = inspect.signature(function)
+            written = printable(" ".join(str(signature).split()))  # defaults stand in it as they show themselves
+    except SignalError:
+        return
+    try:
+        signature.bind(pl.LazyFrame(), date.min, **signal.parameters)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{signal.file}:{signal.name}: expected a function of (bars, at{_listed(signal.parameters)}), "
+            f"found {signal.name}{written}: {error}"
+        ) from error
+
+
+def _key(rules: SignalRules) -> str:
+    return "scores" if rules.function is None else "function"
 
 
 def _listed(parameters: Mapping[str, object]) -> str:
     return "".join(f", {name}" for name in parameters)
-
-
-def _beside(file: str, folder: Path) -> Path:
-    """Where a file lies beside the profiles; an absolute one lies where it says."""
-    places = [folder / name / file for name in FOLDERS]
-    with suppress(OSError):  # of a name that is too long for a file
-        return next((place for place in places if place.is_file()), places[0])
-    return places[0]
-
-
-def _reader(path: Path, where: str, unit: str) -> Callable[[], pl.DataFrame]:
-    def read() -> pl.DataFrame:
-        try:
-            # As text: a score that is no number is then one row's defect and not the file's.
-            raw = (
-                pl.read_csv(path, infer_schema=False, glob=False)
-                if unit == "line"
-                else pl.read_parquet(path, glob=False)
-            )
-        except (OSError, PolarsError) as error:
-            reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-            raise SignalError(f"{where}: expected a readable Parquet or CSV file, found: {reason}") from error
-        return table_of(raw, where, unit, first_row=2 if unit == "line" else 1)
-
-    return read

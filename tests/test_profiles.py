@@ -273,8 +273,23 @@ def test_a_missing_market_file_is_named(folder: Path) -> None:
 
 
 def test_a_file_that_is_no_text_is_named(folder: Path) -> None:
-    (folder / "market.toml").write_bytes(b"\xff\xfe")
-    assert refused(folder).startswith("market.toml: expected TOML, found: ")
+    (folder / "market.toml").write_bytes(b"# market\r\n[universe]\r\nquotes = ['\xff\xfe']\r\n")
+    with pytest.raises(ProfilesError) as error:
+        load_manifest(folder)
+    said = "market.toml:3: expected UTF-8 text, found byte 0xff; save the file as UTF-8"
+    assert str(error.value) == f"{folder}/{said}"
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_is_read_and_its_lines_are_its_own(folder: Path) -> None:
+    manifest, file = load_manifest(folder), folder / "market.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert load_manifest(folder) == manifest
+    file.write_bytes(b"\xef\xbb\xbfnmae = 1\n")
+    with pytest.raises(ProfilesError, match=r"market\.toml:1: nmae: expected a key among"):
+        load_manifest(folder)
+    file.write_bytes(b"\xef\xbb\xbf\nx = '\xff'\n")
+    with pytest.raises(ProfilesError, match=r"market\.toml:2: expected UTF-8 text, found byte 0xff"):
+        load_manifest(folder)
 
 
 def test_a_folder_without_sleeves_is_named(folder: Path) -> None:

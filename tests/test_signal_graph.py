@@ -38,14 +38,16 @@ def signal(bars, at):
     return known.select("symbol").unique().with_columns(score=pl.col("symbol").replace_strict(highest))
 """
 RAISING = """
-from datetime import date
+import asyncio
+import warnings
 
 from sleevegraph.signals.momentum import signal as momentum
 
 
 def signal(bars, at, limit):
     if str(at) >= limit:
-        raise RuntimeError(f"no answer at {at}")
+        raise asyncio.CancelledError(f"no answer at {at}")
+    warnings.simplefilter("error")
     return momentum(bars, at)
 """
 SIGNALS = {
@@ -110,7 +112,7 @@ def test_a_signal_that_fails_blocks_its_own_sleeves_at_that_rebalance_and_nobody
     blocked = {("peeking_long", AT), ("peeking_long", LATER), ("raising_long", LATER), ("scored_short", LATER)}
     assert {place for place, standing in stands.items() if standing == "BLOCKED"} == blocked
     assert set(stands.values()) == {"OK", "BLOCKED"}
-    raised = "signal raising: signal.function: raising.py:9: RuntimeError: no answer at 2022-02-19"
+    raised = "signal raising: signal.function: raising.py:10: CancelledError: no answer at 2022-02-19"
     assert ran.home.store.lake.standing(signal_path("raising"), LATER)[1] == f"SignalError: {raised}"
     for name in ("candidates", "winners", "risk_weights"):
         assert raised in ran.home.store.lake.standing(("raising_long", name), LATER)[1]

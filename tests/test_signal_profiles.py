@@ -1,18 +1,20 @@
 """Profiles with signals: what is read of them, and what is refused before anything runs, with file and key."""
 
+import re
 import shutil
+import warnings
 from collections.abc import Mapping
-from datetime import date
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
-import polars as pl
 import pytest
+from dagster import DagsterExecutionInterruptedError
 
 from profiles import signal_code
 from profiles.load import PROFILES, load_manifest
 from profiles.signals import signals_of
-from sleevegraph.errors import ConfigurationError, SignalError
+from profiles.sound import load_sound
+from sleevegraph.errors import ConfigurationError
 from sleevegraph.signals import Function
 from tests.signal_markets import AT, market, signal_of
 
@@ -91,15 +93,28 @@ SIGNALS = {
     "a name that no file may have": (f'function = "{"m" * 300}.py:signal"', {}, "File name too long"),
     "a null character": ('function = "mine\\u0000.py:signal"', {}, "embedded null"),
     "a module that answers for every name": ('function = "mine.py:signal"', {"mine.py": "def __getattr__(name):\n    raise RuntimeError(name)\n"}, "found mine.py:2: RuntimeError: signal"),
+    "a cancellation": ('function = "mine.py:signal"', {"mine.py": "import asyncio\nraise asyncio.CancelledError('no')\n"}, "found mine.py:2: CancelledError: no"),
+    "an error that cannot be told": ('function = "mine.py:signal"', {"mine.py": "class Odd(BaseException):\n    def __str__(self):\n        raise self\nraise Odd\n"}, "found mine.py:4: Odd"),
+    "an error of control characters": ('function = "mine.py:signal"', {"mine.py": "raise ValueError('a\\x1b\\ud800\\nb')\n"}, "found mine.py:1: ValueError: a\\x1b\\ud800 b"),
+    "a syntax error without a text": ('function = "mine.py:signal"', {"mine.py": "raise SyntaxError\n"}, "found mine.py:1: SyntaxError"),
+    "a default of many lines": ('function = "mine.py:signal"\nparameters = { dyas = 3 }', {"mine.py": "import polars as pl\ndef signal(bars, at, own=pl.Series([1])): ...\n"}, "expected a function of (bars, at, dyas), found signal(bars, at, own=shape: (1,) Series:"),
     "too few arguments": ('function = "mine.py:signal"', {"mine.py": "def signal(bars):\n    return bars\n"}, "expected a function of (bars, at), found signal(bars): too many positional arguments"),
 }  # fmt: skip
 SCORES = {
     "no file": (None, "found: No such file or directory"),
-    "nothing in it": ("", "expected a readable Parquet or CSV file, found: empty CSV"),
+    "nothing in it": ("", "line 1: expected a header date,symbol,score, found an empty file; add scores"),
     "a blank": ("date,symbol,score\n\n", "expected rows of date, symbol, score, found none"),
     "no rows": ("date,symbol,score\n", "expected rows of date, symbol, score, found none"),
-    "no score": ("date,symbol,rank\n2023-06-09,A,1\n", "score: expected a column of that name, found date, symbol, rank"),
+    "no score": ("date,symbol,rank\n2023-06-09,A,1\n", "line 1: score: expected a column of that name, found date, symbol, rank"),
     "no date in a row": ("date,symbol,score\n2023-06-09,A,1\n09.06.2023,A,1\n", "line 3: expected a date such as 2023-12-21, found '09.06.2023'"),
+    "a date of the first century": ("date,symbol,score\n23-06-09,A,1\n", "line 2: expected a date such as 2023-12-21, found '23-06-09'"),
+    "a date without zeros": ("date,symbol,score\n2023-6-9,A,1\n", "line 2: expected a date such as 2023-12-21, found '2023-6-9'"),
+    "a date before all": ("date,symbol,score\n0000-01-01,A,1\n", "line 2: expected a date such as 2023-12-21, found '0000-01-01'"),
+    "a column twice": ("date,symbol,score,score\n2023-06-09,A,1,2\n", "line 1: expected every column once, found score twice; drop or rename one"),
+    "a short row": ("date,symbol,score\n2023-06-09,A,1\n2023-06-09,B\n", "line 3: expected 3 fields as in the header, found 2 in '2023-06-09,B'; correct it"),
+    "a long row": ("date,symbol,score\n2023-06-09,A,1\n2023-06-09,B,0,5\n", "line 3: expected 3 fields as in the header, found 4 in '2023-06-09,B,0,5'; correct it"),
+    "a quote that is not closed": ('date,symbol,score\n2023-06-09,"A\nB",1\n2023-06-09,"C,1\n2023-06-09,D,1\n', "line 4: expected fields whose quotes enclose all of them and are closed, found '2023-06-09,\"C,1'; correct it"),
+    "a quote of a part": ('date,symbol,score\n2023-06-09,"A"B,1\n', "line 2: expected fields whose quotes enclose all of them and are closed, found '2023-06-09,\"A\"B,1'; correct it"),
 }  # fmt: skip
 
 
@@ -111,6 +126,106 @@ def test_a_function_that_cannot_be_had_is_refused_with_file_and_key(folder: Path
     assert text.startswith("mine.toml:")
     assert ": signal.function: " in text
     assert said in text
+
+
+@pytest.mark.parametrize(
+    "head", ["import polars\nraise polars.exceptions.PanicException('no')", "raise GeneratorExit('no')"]
+)
+def test_a_package_that_cannot_be_imported_is_refused(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: str
+) -> None:
+    (tmp_path / "packages" / "unwilling").mkdir(parents=True)
+    (tmp_path / "packages" / "unwilling" / "__init__.py").write_text(f"{head}\n")
+    monkeypatch.syspath_prepend(tmp_path / "packages")
+    sleeve(folder, "mine", 'function = "unwilling.inner:signal"')
+    assert "signal.function: expected a module unwilling.inner, found none: " in refused(folder)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, DagsterExecutionInterruptedError])
+def test_what_ends_the_process_is_no_defect_of_the_file_that_it_comes_upon(
+    folder: Path, error: type[BaseException]
+) -> None:
+    sleeve(
+        folder,
+        "mine",
+        'function = "mine.py:signal"',
+        files={"mine.py": f"from {error.__module__} import {error.__name__} as stop\nraise stop\n"},
+    )
+    with pytest.raises(error):
+        load_manifest(folder)
+
+
+def test_what_a_file_prints_is_no_output_and_its_filters_of_warnings_end_with_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noisy = (
+        "import warnings",
+        "import polars as pl",
+        "warnings.simplefilter('error')",
+        "print('read')",
+        "class Signal:",
+        "    def __call__(self, bars, at):",
+        "        warnings.simplefilter('error')",
+        "        print('asked')",
+        "        return bars.group_by('symbol').agg(score=pl.lit(1.0)).collect()",
+        "signal = Signal()",
+    )
+    sleeve(folder, "mine", 'function = "mine.py:signal"', files={"mine.py": "\n".join(noisy)})
+    before = list(warnings.filters)
+    signals_of(load_manifest(folder), folder)["own"].opened()(market(), AT)
+    assert warnings.filters == before
+    assert capsys.readouterr() == ("", "read\nread\nasked\n")
+
+
+@pytest.mark.parametrize("kind", ["function", "scores"])
+def test_a_file_beside_sleeves_and_beside_families_is_refused_and_costs_no_other_sleeve(
+    folder: Path, kind: str
+) -> None:
+    name = "mine.py" if kind == "function" else "mine.csv"
+    content = GOOD if kind == "function" else "date,symbol,score\n2023-06-09,A,1\n"
+    sleeve(folder, "mine", f'{kind} = "{name}{":signal" if kind == "function" else ""}"', files={name: content})
+    manifest = load_manifest(folder)
+    (folder / "families").mkdir()
+    (folder / "families" / name).write_text(content)
+    said = (
+        f"expected one file {name} beside the profiles, found sleeves/{name} and families/{name}; rename or remove one"
+    )
+    assert refused(folder) == f"mine.toml:6: signal.{kind}: {said}"
+    with pytest.raises(ConfigurationError, match=f"^signal own: signal.{kind}: {re.escape(said)}$"):
+        signals_of(manifest, folder)
+    sound = load_sound(folder)
+    assert [one.name for one in sound.profiles.manifest.sleeves] == [LONG]
+    (folder / "sleeves" / name).unlink()
+    assert load_manifest(folder) == manifest
+
+
+def test_a_file_may_lie_in_a_folder_of_its_own(folder: Path) -> None:
+    (folder / "families").mkdir()
+    for path in ("shared", "sleeves/inner"):
+        (folder / path).mkdir()
+        (folder / path / "mine.py").write_text(GOOD)
+    sleeve(folder, "one", 'function = "../shared/mine.py:signal"', logic="one")
+    sleeve(folder, "two", 'function = "inner/mine.py:signal"', logic="two")
+    assert set(signals_of(load_manifest(folder), folder)) == {"one", "two"}
+
+
+@pytest.mark.parametrize("written", ["2020-01-01", "2020-01-01T10:00:00Z", "10:00:00"])
+def test_a_date_or_time_as_a_parameter_is_refused_with_its_line(folder: Path, written: str) -> None:
+    files = {"mine.py": "def signal(bars, at, since): ...\n"}
+    sleeve(folder, "mine", f'function = "mine.py:signal"\nparameters = {{ since = {written} }}', files=files)
+    said = "mine.toml:7: signal.parameters.since: expected a number, a text or true/false, found the date or time "
+    assert refused(folder).startswith(said)
+    (folder / "sleeves" / "mine.toml").unlink()
+    (folder / "families").mkdir()
+    text = (
+        'name = "mine"\n[template]\nlogic = "own"\ndirection = "LONG"\nsignal.function = "mine.py:signal"\n'
+        f'[parameters]\n"signal.parameters.since" = [\n"2020",\n{written}]\n'
+    )
+    (folder / "families" / "mine.toml").write_text(text)
+    with pytest.raises(
+        ConfigurationError, match=r"mine\.toml:9: parameters\.signal\.parameters\.since\.1: expected a num"
+    ):
+        load_manifest(folder)
 
 
 @pytest.mark.parametrize("what", SCORES)
@@ -158,73 +273,6 @@ def test_the_name_of_the_folder_of_signals_and_quotes_of_no_market_are_refused(f
     assert "quotes: expected quotes among USDT, found USDC; add them to universe.quotes of market.toml" in text
     sleeve(folder, "one", MOMENTUM, more='quotes = ["USDT"]')
     assert next(s for s in load_manifest(folder).sleeves if s.name == "one").quotes == ("USDT",)
-
-
-ROWS = (
-    ("2023-05-01,BINANCE:AAAUSDT,9", ""),
-    ("2023-06-08,BINANCE:AAAUSDT,nan", ""),
-    ("2023-06-09,BINANCE:AAAUSDT,0.25", ""),
-)
-
-
-@pytest.mark.parametrize(
-    ("row", "said"),
-    [
-        ("2023-06-09,BINANCE:BBBUSDT,nan", "line 5: expected a symbol and a finite score, found BINANCE:BBBUSDT nan on 2023-06-09"),
-        ("2023-06-09,BINANCE:BBBUSDT,inf", "line 5: expected a symbol and a finite score, found BINANCE:BBBUSDT inf"),
-        ("2023-06-09,BINANCE:BBBUSDT,high", "line 5: expected a symbol and a finite score, found BINANCE:BBBUSDT without a number"),
-        ("2023-06-09,,1", "line 5: expected a symbol and a finite score, found None 1.0"),
-        ("2023-06-09,BINANCE:AAAUSDT,0.25", "line 5: expected one score a day, found BINANCE:AAAUSDT 0.25"),
-        ("2023-06-09,AAAUSDT,1", "line 5: expected a symbol with a bar before 2023-06-10, found AAAUSDT 1.0"),
-    ],
-)  # fmt: skip
-def test_a_broken_row_of_the_day_that_is_used_is_refused_with_its_line(tmp_path: Path, row: str, said: str) -> None:
-    (tmp_path / "sleeves").mkdir()
-    lines = ["date,symbol,score", *(line for line, _ in ROWS), row]
-    (tmp_path / "sleeves" / "own.csv").write_text("\n".join(lines) + "\n")
-    with pytest.raises(SignalError) as error:
-        signal_of({"scores": "own.csv"}, tmp_path).opened()(market(), AT)
-    assert str(error.value).startswith(f"signal own: signal.scores: own.csv: {said}")
-
-
-def test_blank_lines_of_a_scores_file_are_counted_and_no_rows(tmp_path: Path) -> None:
-    (tmp_path / "sleeves").mkdir()
-    text = "date,symbol,score\n\n2023-06-09,BINANCE:AAAUSDT,0.25\n\n2023-06-09,BINANCE:BBBUSDT,{}\n\n"
-    file = tmp_path / "sleeves" / "own.csv"
-    file.write_text(text.format(1))
-    found = signal_of({"scores": "own.csv"}, tmp_path).opened()(market(), AT)
-    assert found.rows() == [("BINANCE:AAAUSDT", 0.25), ("BINANCE:BBBUSDT", 1.0)]
-    file.write_text(text.format("nan"))
-    with pytest.raises(SignalError, match=r"own\.csv: line 5: expected a symbol and a finite score"):
-        signal_of({"scores": "own.csv"}, tmp_path).opened()(market(), AT)
-
-
-def test_the_name_of_a_scores_file_is_no_pattern(tmp_path: Path) -> None:
-    (tmp_path / "sleeves").mkdir()
-    for name, score in (("own[1].csv", 1), ("own1.csv", 2)):
-        (tmp_path / "sleeves" / name).write_text(f"date,symbol,score\n2023-06-09,BINANCE:AAAUSDT,{score}\n")
-    found = signal_of({"scores": "own[1].csv"}, tmp_path).opened()(market(), AT)
-    assert found.rows() == [("BINANCE:AAAUSDT", 1.0)]
-
-
-def test_scores_of_a_parquet_file_are_the_newest_before_p_and_must_not_be_too_old(tmp_path: Path) -> None:
-    days = [date(2023, 5, 30), date(2023, 6, 8), date(2023, 6, 8), date(2023, 6, 10)]
-    symbols = ["BINANCE:AAAUSDT", "BINANCE:BBBUSDT", "BINANCE:AAAUSDT", "BINANCE:AAAUSDT"]
-    file = tmp_path / "own.parquet"
-    pl.DataFrame({"date": days, "symbol": symbols, "score": [1, 2, 3, 4]}).write_parquet(file)
-    score = signal_of({"scores": str(file), "max_age_days": 3}).opened()
-    assert score(market(), AT).rows() == [("BINANCE:AAAUSDT", 3.0), ("BINANCE:BBBUSDT", 2.0)]
-    assert score(market(), date(2023, 6, 11)).rows() == [("BINANCE:AAAUSDT", 4.0)]
-    assert score(market(), date(2023, 6, 2)).rows() == [("BINANCE:AAAUSDT", 1.0)]
-    with pytest.raises(
-        SignalError, match="at most 3 days before 2023-06-03, found the newest of 2023-05-30, 4 days old"
-    ):
-        score(market(), date(2023, 6, 3))
-    with pytest.raises(SignalError, match="expected scores dated before 2023-05-30, found only later ones"):
-        score(market(), date(2023, 5, 30))
-    pl.DataFrame({"date": days, "symbol": symbols, "score": [1.0, None, 3.0, 4.0]}).write_parquet(file)
-    with pytest.raises(SignalError, match="row 2: expected a symbol and a finite score, found BINANCE:BBBUSDT without"):
-        signal_of({"scores": str(file), "max_age_days": 3}).opened()(market(), AT)
 
 
 def test_a_module_of_a_package_may_import_beside_it_and_a_file_may_define_dataclasses(tmp_path: Path) -> None:

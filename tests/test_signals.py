@@ -19,7 +19,7 @@ from sleevegraph.signals.low_volatility import signal as low_volatility
 from sleevegraph.signals.momentum import signal as momentum
 from tests.markets import recorded_bars
 from tests.shared import needs_shared
-from tests.signal_markets import AT, LAST_CLOSE, NAMES, body, market, signal_of, written
+from tests.signal_markets import AT, LAST_CLOSE, MODULE, NAMES, body, market, signal_of, written
 
 Example = Callable[..., pl.DataFrame]
 EXAMPLES: dict[str, tuple[Example, int]] = {
@@ -119,6 +119,35 @@ def test_without_history_nobody_has_a_score(name: str) -> None:
     assert signal(young.lazy(), AT).is_empty()
 
 
+BAD_DAYS: list[tuple[Example, dict[str, object], str]] = [
+    *((signal, {"days": days}, "days") for signal in (momentum, low_volatility, liquidity) for days in (0, -5, True, 2.5, 10**9)),
+    (low_volatility, {"days": 1}, "days"),
+    *((momentum, {"skip": skip}, "skip") for skip in (-1, False, 10**9)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("signal", "parameters", "key"), BAD_DAYS)
+def test_an_example_refuses_a_window_in_which_nobody_could_differ(
+    signal: Example, parameters: dict[str, object], key: str
+) -> None:
+    said = f"{key}: expected a whole number of days from [012] to 3650, found {parameters[key]}"
+    with pytest.raises(ValueError, match=said):
+        signal(market().lazy(), AT, **parameters)
+
+
+def test_a_refused_window_is_named_with_the_file_and_the_line() -> None:
+    bad = signal_of({"function": MODULE["liquidity"], "parameters": {"days": 0}})
+    said = r"sleevegraph/signals/liquidity\.py:\d+: ValueError: days: expected a whole number of days from 1 to 3650, found 0"
+    with pytest.raises(SignalError, match=f"^signal own: signal.function: {said}$"):
+        bad.opened()(market(), AT)
+
+
+def test_momentum_may_skip_nothing_or_more_than_its_window() -> None:
+    earlier = momentum(market().lazy(), AT - timedelta(days=9), days=5, skip=0)
+    assert earlier.height >= 5
+    assert momentum(market().lazy(), AT, days=5, skip=9).equals(earlier)
+
+
 @needs_shared
 @every_example
 def test_on_recorded_bars_an_example_sees_nothing_from_p_on(name: str) -> None:
@@ -132,6 +161,11 @@ def test_on_recorded_bars_an_example_sees_nothing_from_p_on(name: str) -> None:
 ANSWERS = {
     "raises": (("raise ValueError('no\\nluck')",), "own.py:7: ValueError: no luck"),
     "exits": (("raise SystemExit(3)",), "own.py:7: SystemExit: 3"),
+    "cancels": (("import asyncio; raise asyncio.CancelledError('no')",), "own.py:7: CancelledError: no"),
+    "panics": (("raise pl.exceptions.PanicException('no')",), "own.py:7: PanicException: no"),
+    "leaves": (("raise GeneratorExit",), "own.py:7: GeneratorExit"),
+    "untold": (("raise type('Odd', (BaseException,), {'__str__': lambda self: 1 / 0})",), "own.py:7: Odd"),
+    "warns": (("import warnings; warnings.simplefilter('error'); warnings.warn('old')",), "own.py:7: UserWarning: old"),
     "deep": (("return pl.DataFrame({'symbol': ['A'], 'score': [int('x')]})",), "own.py:7: ValueError: invalid literal"),
     "nothing": (("known.height",), "expected a polars DataFrame, found nothing"),
     "lazy": ((f"{LAST_CLOSE}.lazy()",), "expected a polars DataFrame, found a polars LazyFrame"),
@@ -143,6 +177,8 @@ ANSWERS = {
     "null": ((f"{LAST_CLOSE}.with_columns(score=pl.when(pl.col('symbol') == 'BINANCE:BBBUSDT').then(None).otherwise('score'))",), "BINANCE:BBBUSDT: expected a finite score, found null (1 of 6 rows)"),
     "twice": (("return pl.DataFrame({'symbol': ['BINANCE:AAAUSDT'] * 2, 'score': [1.0, 1.0]})",), "BINANCE:AAAUSDT: expected one score, found 1.0 (2 of 2 rows)"),
     "unknown": (("return pl.DataFrame({'symbol': ['BINANCE:AAAUSDT', 'AAAUSDT'], 'score': [1, 2]})",), "AAAUSDT: expected a symbol with a bar before 2023-06-10, found 2.0 (1 of 2 rows)"),
+    "unprintable": (("return pl.DataFrame({'symbol': ['A\\n\\x1b'], 'score': [1]})",), "A\\n\\x1b: expected a symbol with a bar"),
+    "never": ((f"{LAST_CLOSE}.with_columns(date=pl.lit(9_999_999).cast(pl.Date))",), "found +29349-01-25: scores after at (6 of 6 rows)"),
     "late": ((f"{LAST_CLOSE}.with_columns(date=at)",), "found 2023-06-10: scores after at (6 of 6 rows)"),
     "dated by text": ((f"{LAST_CLOSE}.with_columns(date=pl.lit('2023-06-09'))",), "date: expected dates, found type String"),
     "dated to the second": ((f"{LAST_CLOSE}.with_columns(date=pl.lit(at - timedelta(days=1)).cast(pl.Datetime))",), "date: expected dates, found type Datetime"),
@@ -156,7 +192,9 @@ def test_an_answer_that_is_none_is_refused_in_one_line(tmp_path: Path, what: str
     with pytest.raises(SignalError) as error:
         signal.opened()(market(), AT)
     text = str(error.value)
-    assert re.match(r"signal own: signal\.function: own\.py:(5: signal|7: \w+): ", text)  # the function, or what raises
+    assert re.match(
+        r"signal own: signal\.function: own\.py:(5: signal|7: \w+)(: |$)", text
+    )  # the function, or what raises
     assert said in text
     assert "\n" not in text
     assert str(tmp_path) not in text
@@ -168,6 +206,15 @@ def test_an_answer_that_is_none_is_refused_in_one_line(tmp_path: Path, what: str
         (("", "def signal(bars, at): ..."), "own.py:2: signal: "),
         (("class Signal:", "    def __call__(self, bars, at): ...", "signal = Signal()"), "own.py:2: signal: "),
         (("from functools import partial", "signal = partial(print, end='')"), "own.py: signal: "),
+        (
+            (
+                "class Signal:",
+                "    def __getattr__(self, name): return {}[name]",
+                "    def __call__(self, bars, at): ...",
+                "signal = Signal()",
+            ),
+            "own.py: signal: ",
+        ),
     ],
 )
 def test_a_refused_answer_names_the_line_that_the_function_begins_on(

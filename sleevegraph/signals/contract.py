@@ -1,15 +1,14 @@
 """What a signal is: asked with the bars before P, it answers one finite score for each symbol that it knows."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date
 from inspect import unwrap
-from traceback import walk_tb
 from types import CodeType
 from typing import Any
 
 import polars as pl
-from polars.exceptions import PanicException
 
 from sleevegraph.errors import SignalError
 
@@ -38,6 +37,8 @@ class Function:
     """SHA-256 of the file."""
     load: Callable[[], Callable[..., object]]
     """The function out of a module that was executed anew, so that nothing in it is remembered."""
+    contained: Callable[[], AbstractContextManager[None]]
+    """Where it is called: SignalError, with its place in the file, for whatever it raises."""
     parameters: Mapping[str, int | float | str | bool] = field(default_factory=dict)
 
     @property
@@ -52,17 +53,25 @@ class Function:
     def opened(self) -> Score:
         """Execute the file anew."""
         function = self.load()
-        line = line_of(function, self.path)
-        place = f"{self.file}:{line}" if line else self.file
+        place = self._place(function)
 
         def score(bars: pl.DataFrame, at: date) -> pl.DataFrame:
             try:
-                answer = function(bars.lazy(), at, **self.parameters)
-            except (Exception, SystemExit, PanicException) as error:
-                raise SignalError(f"{self.where}: {raised(error, self.path, self.file)}") from error
+                with self.contained():
+                    answer = function(bars.lazy(), at, **self.parameters)
+            except SignalError as error:
+                raise SignalError(f"{self.where}: {error}") from error
             return accepted(answer, bars, at, f"{self.where}: {place}: {self.name}")
 
         return score
+
+    def _place(self, function: Callable[..., object]) -> str:
+        try:
+            with self.contained():  # an object answers for its attributes by code of its own
+                line = line_of(function, self.path)
+        except SignalError:
+            line = None
+        return f"{self.file}:{line}" if line else self.file
 
 
 def line_of(function: Callable[..., object], path: str) -> int | None:
@@ -73,14 +82,9 @@ def line_of(function: Callable[..., object], path: str) -> int | None:
     return next((code.co_firstlineno for code in inside), None)
 
 
-def raised(error: BaseException, path: str, file: str) -> str:
-    """Place in the user's `file`, type and first line of what it raised; `path` is its name in tracebacks."""
-    lines: list[int | None] = [line for frame, line in walk_tb(error.__traceback__) if frame.f_code.co_filename == path]
-    if isinstance(error, SyntaxError) and error.filename == path:
-        lines.append(error.lineno)
-    place = f"{file}:{lines[-1]}" if lines and lines[-1] else file
-    said = " ".join((error.msg if isinstance(error, SyntaxError) else str(error)).split())
-    return f"{place}: {type(error).__name__}{f': {said}' if said else ''}"
+def printable(text: str) -> str:
+    """Escape what would break a line or what no encoding takes: symbols and messages are the user's own text."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def accepted(answer: object, bars: pl.DataFrame, at: date, where: str) -> pl.DataFrame:
@@ -121,10 +125,11 @@ def _require_past(answer: pl.DataFrame, at: date, where: str) -> None:
         raise SignalError(f"{where}: date: expected dates, found type {answer.schema['date']}; cast or drop the column")
     late = answer.filter((pl.col("date") >= at).fill_null(value=True))
     if late.height:
-        symbol, day = late.select("symbol", "date").row(0)
+        symbol, day = late.select("symbol", pl.col("date").cast(pl.String)).row(0)
+        found = f"{day}: scores after at ({late.height} of {answer.height} rows)"
         raise SignalError(
-            f"{where}: {symbol}: expected scores dated before {at}, found {day}: scores after at ({late.height} of "
-            f"{answer.height} rows); answer only what is known before at"
+            f"{where}: {printable(str(symbol))}: expected scores dated before {at}, found {found}; answer only what is "
+            f"known before at"
         )
 
 
@@ -132,6 +137,6 @@ def _refuse(broken: pl.DataFrame, scores: pl.DataFrame, where: str, expected: st
     if broken.height:
         symbol, score = broken.row(0)
         raise SignalError(
-            f"{where}: {symbol}: expected {expected}, found {'null' if score is None else score} "
+            f"{where}: {printable(str(symbol))}: expected {expected}, found {'null' if score is None else score} "
             f"({broken.height} of {scores.height} rows); {remedy}"
         )

@@ -13,6 +13,19 @@ from sleevegraph.signals.contract import SCHEMA
 MIN_KNOWN = 0.9
 """Share of a window's days that a symbol must have a value of."""
 
+MAX_DAYS = 3650
+"""Of a window: ten years."""
+
+
+def require_days(least: int, **given: int) -> None:
+    """Raise ValueError, naming the parameter, for what is no whole number from `least` to `MAX_DAYS`.
+
+    In a window of no days nobody differs, and scores of zero would be cash for ever.
+    """
+    for name, days in given.items():
+        if isinstance(days, bool) or not isinstance(days, int) or not least <= days <= MAX_DAYS:
+            raise ValueError(f"{name}: expected a whole number of days from {least} to {MAX_DAYS}, found {days!r}")
+
 
 def last_days(bars: pl.LazyFrame, at: date, days: int) -> tuple[list[str], Floats, Floats]:
     """Symbols (N), and of the `days` days before `at` their returns and quote volumes (N, days), NaN where missing.

@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from sleevegraph.signals.cross_section import centred_ranks, enough, last_days
+from sleevegraph.signals.cross_section import centred_ranks, enough, last_days, require_days
 
 
 def signal(bars: pl.LazyFrame, at: date, *, days: int = 30) -> pl.DataFrame:
@@ -18,6 +18,7 @@ def signal(bars: pl.LazyFrame, at: date, *, days: int = 30) -> pl.DataFrame:
     Amihud, Y. (2002), Illiquidity and stock returns: cross-section and time-series effects, Journal of Financial Markets
     5(1).
     """
+    require_days(1, days=days)
     symbols, returns, volumes = last_days(bars, at, days)
     traded = np.isfinite(returns) & (volumes > 0)
     impact = np.where(traded, np.abs(returns) / np.where(traded, volumes, 1.0), np.nan)

@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from sleevegraph.signals.cross_section import centred_ranks, enough, last_days
+from sleevegraph.signals.cross_section import centred_ranks, enough, last_days, require_days
 
 
 def signal(bars: pl.LazyFrame, at: date, *, days: int = 60) -> pl.DataFrame:
@@ -18,6 +18,7 @@ def signal(bars: pl.LazyFrame, at: date, *, days: int = 60) -> pl.DataFrame:
     Ang, A., Hodrick, R., Xing, Y. and Zhang, X. (2006), The cross-section of volatility and expected returns, Journal of
     Finance 61(1); Blitz, D. and van Vliet, P. (2007), The volatility effect, Journal of Portfolio Management 34(1).
     """
+    require_days(2, days=days)
     symbols, returns, _ = last_days(bars, at, days)
     there = np.isfinite(returns)
     count = there.sum(axis=1)

@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from sleevegraph.signals.cross_section import centred_ranks, enough, last_days
+from sleevegraph.signals.cross_section import centred_ranks, enough, last_days, require_days
 
 
 def signal(bars: pl.LazyFrame, at: date, *, days: int = 90, skip: int = 7) -> pl.DataFrame:
@@ -20,6 +20,8 @@ def signal(bars: pl.LazyFrame, at: date, *, days: int = 90, skip: int = 7) -> pl
     months, a week skipped. In crypto: Liu, Y., Tsyvinski, A. and Wu, X. (2022), Common risk factors in cryptocurrency,
     Journal of Finance 77(2).
     """
+    require_days(1, days=days)
+    require_days(0, skip=skip)
     symbols, returns, _ = last_days(bars, at, days + skip)
     formed = np.ascontiguousarray(returns[:, :days])
     compound = np.where(np.isfinite(formed), 1.0 + formed, 1.0).prod(axis=1) - 1.0

@@ -1,6 +1,6 @@
 """Scores that somebody computed elsewhere: rows of (date, symbol, score), of which each rebalance takes the newest day."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -8,11 +8,14 @@ from typing import Any
 import polars as pl
 
 from sleevegraph.errors import SignalError
-from sleevegraph.signals.contract import SCHEMA, Score
+from sleevegraph.signals.contract import SCHEMA, Score, printable
 
 COLUMNS = ("date", "symbol", "score")
 TABLE = pl.Schema({"row": pl.Int64(), "date": pl.Date(), "symbol": pl.String(), "score": pl.Float64()})
 """`row` counts as the file does: a CSV's lines with its header, a Parquet's rows from 1."""
+
+_WRITTEN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+"""A year of two digits would be one of the first century."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,34 +72,32 @@ class Scores:
         if broken.height:
             row, day, symbol, score = broken.row(0)
             value = "without a number" if score is None else repr(score)
-            found = f"{symbol} {value} on {day}"
+            found = f"{printable(str(symbol))} {value} on {day}"
             more = f" (and {broken.height - 1} more)" if broken.height > 1 else ""
             raise SignalError(f"{self.where}: {self.unit} {row}: expected {expected}, found {found}{more}; {remedy}")
 
 
-def table_of(raw: pl.DataFrame, where: str, unit: str, first_row: int) -> pl.DataFrame:
+def table_of(raw: pl.DataFrame, rows: pl.Series, where: str, unit: str) -> pl.DataFrame:
     """`TABLE` rows of a file's rows, in file order; a score that is no number is null and refused when its day is used.
+
+    `rows` are the places of the rows in the file.
 
     Raises
     ------
     SignalError
         A missing column or one of a wrong type, no row, or a row that has no date.
     """
-    for name in COLUMNS:
-        if name not in raw.columns:
-            raise SignalError(
-                f"{where}: {name}: expected a column of that name, found {', '.join(raw.columns)}; add it"
-            )
+    require_columns(raw.columns, where)
     kind = raw.schema["score"]
     if raw.schema["symbol"] != pl.String or not (kind.is_numeric() or kind == pl.String):
         found = f"{raw.schema['symbol']} and {kind}"
         raise SignalError(f"{where}: expected symbols as text and scores as numbers, found {found}; cast the columns")
     table = raw.select(
-        pl.int_range(first_row, first_row + pl.len()).alias("row"),
+        rows.alias("row"),
         _day(raw.schema["date"], where),
         pl.col("symbol"),
         pl.col("score").cast(pl.Float64, strict=False),
-        written=pl.col("date"),
+        written=pl.col("date").cast(pl.String),
         blank=pl.all_horizontal(pl.all().is_null()),
     ).filter(~pl.col("blank"))  # as an empty line of a CSV is
     if table.is_empty():
@@ -108,10 +109,21 @@ def table_of(raw: pl.DataFrame, where: str, unit: str, first_row: int) -> pl.Dat
     return table.select(TABLE.names()).cast(TABLE)
 
 
+def require_columns(names: Sequence[str], where: str) -> None:
+    """Raise SignalError for a column that is not there."""
+    for name in COLUMNS:
+        if name not in names:
+            found = printable(", ".join(names))
+            raise SignalError(f"{where}: {name}: expected a column of that name, found {found}; add it")
+
+
 def _day(kind: pl.DataType, where: str) -> pl.Expr:
     """The day whose close a row knows. A time of day would be another day's somewhere, so only dates are taken."""
     if kind == pl.Date:
-        return pl.col("date")
-    if kind == pl.String:
-        return pl.col("date").str.to_date("%Y-%m-%d", strict=False)
-    raise SignalError(f"{where}: date: expected dates, found type {kind}; cast the column")
+        day = pl.col("date")
+    elif kind == pl.String:
+        written = pl.when(pl.col("date").str.contains(_WRITTEN)).then("date")
+        day = written.str.to_date("%Y-%m-%d", strict=False).alias("date")
+    else:
+        raise SignalError(f"{where}: date: expected dates, found type {kind}; cast the column")
+    return pl.when(day.is_between(date.min, date.max)).then(day)  # polars knows years that Python does not
