@@ -66,9 +66,9 @@ def flat_gates(meta: MetaProfile) -> list[Gate]:
     ]
 
 
-def trade_gates(meta: MetaProfile) -> list[Gate]:
+def trade_gates(meta: MetaProfile, market: MarketProfile) -> list[Gate]:
     """Of a trade list: a broken one must not be traded. No certificate rests on it."""
-    rules = rules_of(meta, "trading", "ledger.slippage", "ledger.commission")
+    rules = {**rules_of(meta, "trading", "ledger.slippage", "ledger.commission"), "currency": market.currency}
     return [Gate(stage(meta.name, "trade_list"), "trade_list_reconciles", rules)]
 
 
@@ -133,5 +133,5 @@ def all_gates(manifest: Manifest) -> list[Gate]:
     """Every check of the graph that is partitioned by rebalance, each once."""
     names = [portfolio.name for portfolio in (*manifest.sleeves, *manifest.metas)]
     gates = [gate for name in names for gate in (*gates_of(name, manifest), *audit_gates(name))]
-    gates += [gate for meta in manifest.metas for gate in trade_gates(meta)]
+    gates += [gate for meta in manifest.metas for gate in trade_gates(meta, manifest.market)]
     return list({(gate.path, gate.check): gate for gate in gates}.values())

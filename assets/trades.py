@@ -57,11 +57,12 @@ def trade_list_stage(meta: MetaProfile, manifest: Manifest) -> Stage:
             books = books_at(store, meta, manifest, at, panel)
             if books is None:
                 return blocked(f"{meta.name} {at}: no flattened weights up to it are certified")
-            facts = facts_at(store, meta, at, panel, books)
+            facts = facts_at(store, meta, manifest, at, panel, books)
             lists = {profile: model_trades(facts[profile]) for profile in RISK_PROFILES}
             found = {profile: totals(rows, facts[profile].terms) for profile, rows in lists.items()}
             frame = pl.concat(rows.select(pl.lit(p).alias("profile"), pl.all()) for p, rows in lists.items())
-            figures = _figures(found, books, filters_before(store, at)[1])
+            money = f"{meta.trading.equity:,.2f} {manifest.market.currency}"
+            figures = {"equity": money, **_figures(found, books, filters_before(store, at)[1])}
             return Partition(frame, figures) if frame.height else cash("nothing is held or wanted")
 
         return compute
@@ -78,7 +79,10 @@ def trade_list_stage(meta: MetaProfile, manifest: Manifest) -> Stage:
         prepare,
         held_over=own_gates(meta, manifest),
         description="What to buy and sell of every symbol: whole steps, costs, participation, and what cannot be traded.",
-        rules=rules_of(meta, "trading", "ledger.slippage", "ledger.commission"),
+        rules={
+            **rules_of(meta, "trading", "ledger.slippage", "ledger.commission"),
+            "currency": manifest.market.currency,
+        },
         owner=meta.owner,
         freshness=EVERY_REBALANCE,
     )
@@ -153,13 +157,21 @@ def books_at(store: Store, meta: MetaProfile, manifest: Manifest, at: date, pane
     return Books(held if decided == before else nets(store, path, at, at, panel), held, refusal)
 
 
-def facts_at(store: Store, meta: MetaProfile, at: date, panel: Panel, books: Books) -> dict[str, Facts]:
+def facts_at(
+    store: Store, meta: MetaProfile, manifest: Manifest, at: date, panel: Panel, books: Books
+) -> dict[str, Facts]:
     """What the trade list of each risk profile is made from: bars and filters of before `at` alone."""
-    terms = Terms(at, meta.trading.equity, meta.ledger.cost, meta.trading, reduce_only=bool(books.reduce_only))
-    quotes, (info, _) = market_quotes(panel, at), filters_before(store, at)
+    terms = terms_of(meta, manifest, at, meta.trading.equity, books.reduce_only)
+    quotes, (info, _) = market_quotes(panel, at, terms.currency), filters_before(store, at)
     return {
         profile: Facts(books.wanted[profile], books.held[profile], quotes, info, terms) for profile in RISK_PROFILES
     }
+
+
+def terms_of(meta: MetaProfile, manifest: Manifest, at: date, equity: float, reduce_only: str) -> Terms:
+    """The manifest's rules on an equity; nothing is opened where `reduce_only` says why."""
+    currency = manifest.market.currency
+    return Terms(at, equity, currency, meta.ledger.cost, meta.trading, reduce_only=bool(reduce_only))
 
 
 def filters_before(store: Store, day: date) -> tuple[pl.DataFrame | None, str]:

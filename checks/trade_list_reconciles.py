@@ -18,7 +18,7 @@ from sleevegraph.trading.reconciliation import reconciliation
 
 def trade_list_reconciles_check(meta: MetaProfile, manifest: Manifest) -> PartitionCheck:
     """Recompute targets and holdings from weights and bars, and judge every trade between them."""
-    (gate,) = trade_gates(meta)
+    (gate,) = trade_gates(meta, manifest.market)
 
     def prepare(store: Store, keys: list[str]) -> Judge:
         panel = store.lake.panel_before(date.fromisoformat(keys[-1]))
@@ -28,7 +28,7 @@ def trade_list_reconciles_check(meta: MetaProfile, manifest: Manifest) -> Partit
             books = books_at(store, meta, manifest, at, panel)
             if books is None:
                 return Judgement([Finding("ERROR", "NOT_CERTIFIED", "", "expected certified weights, found none")])
-            facts, stored = facts_at(store, meta, at, panel, books), store.lake.read(gate.path, key)
+            facts, stored = facts_at(store, meta, manifest, at, panel, books), store.lake.read(gate.path, key)
             if store.lake.standing(gate.path, key)[0] is Status.CASH:
                 stored = stored.clear()
             findings = []

@@ -8,7 +8,7 @@ import click
 import polars as pl
 
 from assets.keys import stage
-from assets.trades import decided_before, filters_before, nets, reduce_only_because
+from assets.trades import decided_before, filters_before, nets, reduce_only_because, terms_of
 from commands.home import GridDate, reading, stdout_console, with_home
 from commands.in_force import Decision, books_in_force, decision_in_force, standings
 from commands.in_use import sound_in_use
@@ -25,13 +25,15 @@ from sleevegraph.trading.lots import lots
 from sleevegraph.trading.model import model_holdings
 from sleevegraph.trading.quotes import market_quotes
 from sleevegraph.trading.totals import totals
-from sleevegraph.trading.trade_list import Terms, trade_list
+from sleevegraph.trading.trade_list import trade_list
 
 
 @click.command()
 @click.argument("meta")
 @click.option("--on", type=GridDate(), help="Rebalance date; by default the newest that is stored.")
-@click.option("--equity", type=float, metavar="AMOUNT", help="In the quote currency; by default the manifest's.")
+@click.option(
+    "--equity", type=float, metavar="AMOUNT", help="In the manifest's currency (trading.currency); by default its own."
+)
 @click.option(
     "--holdings",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -80,24 +82,23 @@ def _listed(
     positions = books_in_force(store, decision, [profile])[profile].positions
     wanted = dict(positions.filter(pl.col("net") != 0).select("symbol", "net").iter_rows())
     panel = store.lake.panel_before(at)
-    quotes = market_quotes(panel, at)
+    quotes = market_quotes(panel, at, manifest.market.currency)
     # By the rules of the day on which the orders go out: they are no news of the market.
     info, filters = filters_before(store, at + timedelta(days=1))
     real = None if holdings is None else _real(holdings, panel, info, manifest)
     amount = _equity(meta.trading.equity, equity, real, str(holdings))
-    terms = Terms(at, amount, meta.ledger.cost, meta.trading, reduce_only=bool(refusal))
+    terms = terms_of(meta, manifest, at, amount, refusal)
     if real is None:
         before = decided_before(store, meta, at)
         held = nets(store, stage(meta.name, "flattened_weights"), before, at, panel)[profile]
-        found = lots(info, {*wanted, *held}, meta.trading)
+        found = lots(info, {*wanted, *held}, meta.trading, quotes)
         quantities, source = model_holdings(held, quotes, found, terms), f"weights of {before}, drifted"
         source = source if before else "nothing: no earlier weights are certified"
     else:
         quantities, source = real.quantities, str(holdings)
-        found = lots(info, {*wanted, *quantities}, meta.trading)
+        found = lots(info, {*wanted, *quantities}, meta.trading, quotes)
     rows = trade_list(wanted, quantities, quotes, found, terms)
-    money = sorted(set(quotes.filter(pl.col("symbol").is_in(rows["symbol"].implode()))["quote"]))
-    return rows, Told(decision, profile, source, filters, refusal, tuple(money), terms, totals(rows, terms))
+    return rows, Told(decision, profile, source, filters, refusal, terms, totals(rows, terms))
 
 
 def _real(file: Path, panel: Panel, info: pl.DataFrame | None, manifest: Manifest) -> RealHoldings:

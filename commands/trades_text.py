@@ -4,9 +4,10 @@ import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 from rich.console import Console
@@ -14,10 +15,13 @@ from rich.table import Table
 
 from commands.in_force import Decision
 from sleevegraph.fate import percent
-from sleevegraph.trading.orders import ASSUMED, KEEP
+from sleevegraph.trading.orders import ASSUMED, KEEP, NO_CONVERSION, NO_MARGIN
 from sleevegraph.trading.quantities import written
 from sleevegraph.trading.totals import Totals
 from sleevegraph.trading.trade_list import Terms
+
+LEVERED: Final = 3.0
+"""Holdings of more than so many times the equity are more likely an equity that is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,6 @@ class Told:
     """Day of the exchange's own; empty where they are assumed."""
     reduce_only: str
     """Which gates refused, as `reduce_only_because` says it; empty where none did."""
-    money: tuple[str, ...]
-    """Quote assets of the rows."""
     terms: Terms
     totals: Totals
 
@@ -51,13 +53,39 @@ def notes(rows: pl.DataFrame, told: Told) -> Iterator[str]:
     if not told.filters:
         steps = f"step {rules.quantity_step:g}, minimum notional {rules.min_notional:g}"
         yield f"no filters of the exchange are stored up to {decision.at}: {steps} are assumed"
-    if len(told.money) > 1:
-        yield f"quoted in {', '.join(told.money)}: the equity is taken as an amount of each, without conversion"
+    if sums.before.gross > LEVERED:
+        held, currency = sums.before.gross * sums.equity, told.terms.currency
+        times = f"{sums.before.gross:,.1f} times the equity of {sums.equity:,.2f} {currency}"
+        yield f"holdings of {held:,.2f} {currency} are {times}: check EQUITY or --equity, and the quantities"
+    yield from _conversions(rows, told)
+    net, left = _net(sums.wanted.net), _net(sums.permitted.net)
     if sums.shorts_dropped:
-        net, left = percent(sums.wanted.net), percent(sums.permitted.net)
         yield f"{sums.shorts_dropped} shorts dropped: net exposure {left} where {net} was wanted"
+    if unlent := sums.untradable.get(NO_MARGIN):
+        refused = (
+            f"{unlent} shorts are not opened: the exchange's symbols of {told.filters} allow none of them on margin"
+        )
+        yield f"{refused}; net exposure {left} where {net} was wanted; trading.short_policy says how else to be short"
     if sums.unpriced:
         yield f"{sums.unpriced} holdings have no price in the last 30 days: they count as nothing in the exposures"
+
+
+def _conversions(rows: pl.DataFrame, told: Told) -> Iterator[str]:
+    """At which rates the rows in other quotes are counted, and those that are not."""
+    currency, eve = told.terms.currency, told.terms.at - timedelta(days=1)
+    foreign = rows.filter(pl.col("quote") != currency)
+    known = foreign.drop_nulls("rate").select("quote", "rate").unique().sort("quote").iter_rows()
+    rates = ", ".join(f"1 {quote} = {rate:.8g} {currency}" for quote, rate in known)
+    if rates:
+        yield f"cost, totals and exposures are in {currency}, at the closes of {eve}: {rates}"
+    lost = foreign.filter(pl.col("reason") == NO_CONVERSION)
+    for (quote,), group in lost.group_by("quote", maintain_order=True):
+        held = group.filter(pl.col("holding_quantity") != 0)["symbol"].to_list()
+        kept = f" (held: {', '.join(held)})" if held else ""
+        yield (
+            f"{group.height} symbols in {quote} are not traded and count as nothing{kept}: no close of {quote}{currency} "
+            f"or {currency}{quote} on {eve} says what they are worth in {currency}; ingest the bars of either pair"
+        )
 
 
 def _reduced(told: Told) -> str:
@@ -74,6 +102,8 @@ def as_json(rows: pl.DataFrame, told: Told) -> str:
         "holdings": told.holdings,
         "filters_of": told.filters or None,
         "reduce_only": told.reduce_only or None,
+        "currency": told.terms.currency,
+        "notes": list(notes(rows, told)),
         "short_policy": told.terms.rules.short_policy,
         "totals": asdict(told.totals),
         "trades": [{name: _plain(value) for name, value in row.items()} for row in rows.iter_rows(named=True)],
@@ -94,7 +124,7 @@ def as_csv(rows: pl.DataFrame) -> str:
 def print_table(console: Console, rows: pl.DataFrame, told: Told, warning: str) -> None:
     """Trades, the largest symbol first, and what cannot be traded; then the sums."""
     decision, sums = told.decision, told.totals
-    title = f"{decision.meta} at {decision.at}, {told.profile}, equity {sums.equity:,.2f}"
+    title = f"{decision.meta} at {decision.at}, {told.profile}, equity {sums.equity:,.2f} {told.terms.currency}"
     table = Table(title=title + (f" ({warning})" if warning else ""))
     for name in ("symbol", "route", "side"):
         table.add_column(name, no_wrap=True)
@@ -116,7 +146,7 @@ def _cells(row: dict[str, Any], said: Sequence[str]) -> Iterator[str]:
     for name in ("holding_quantity", "trade_quantity", "resulting_quantity"):
         yield written(row[name])
     yield "" if row["price"] is None else f"{row['price']:.8g}"
-    yield f"{row['notional']:,.2f}"
+    yield f"{row['notional']:,.2f}" + ("" if row["quote"] in {None, row["currency"]} else f" {row['quote']}")
     yield f"{row['cost']:,.2f}"
     yield "" if row["participation"] is None else f"{100 * row['participation']:.3f} %"
     why = [text for text in dict.fromkeys([row["reason"], *row["flags"]]) if text and text not in said]

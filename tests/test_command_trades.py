@@ -107,6 +107,21 @@ def test_equity_in_the_holdings_is_the_option(home: Path, tmp_path: Path) -> Non
     assert found["trades"] == with_option["trades"]
 
 
+def test_holdings_of_many_times_the_equity_are_told_of(home: Path, tmp_path: Path) -> None:
+    file, at = tmp_path / "holdings.csv", ("--on", CERTIFIED, "--holdings", tmp_path / "holdings.csv", "--equity", 1000)
+    value = 100 * price("BINANCE:BTCUSDT")
+    file.write_text("symbol,quantity\nBTCUSDT,100\n")
+    expected = (
+        f"holdings of {value:,.2f} USDT are {value / 1000:,.1f} times the equity of 1,000.00 USDT: "
+        "check EQUITY or --equity, and the quantities"
+    )
+    assert expected in trades(home, *at)["notes"]
+    assert expected in sleevegraph("trades", META, "--home", home, *at).stderr
+    for times, told in ((2.99, False), (3.01, True)):
+        file.write_text(f"symbol,quantity\nBTCUSDT,{times * 1000 / price('BINANCE:BTCUSDT'):.9f}\n")
+        assert any("times the equity" in note for note in trades(home, *at)["notes"]) == told
+
+
 def test_csv_and_json_are_clean_and_say_the_same(home: Path) -> None:
     result = sleevegraph("trades", META, "--home", home, "--on", CERTIFIED, "--format", "csv")
     rows = list(csv.DictReader(StringIO(result.stdout)))
@@ -116,6 +131,8 @@ def test_csv_and_json_are_clean_and_say_the_same(home: Path) -> None:
         assert (row["symbol"], row["trade_quantity"]) == (other["symbol"], other["trade_quantity"])
         assert float(row["notional"]) == other["notional"]
         assert row["flags"].split(";") == other["flags"]
+        assert (row["quote"], float(row["rate"]), row["currency"]) == ("USDT", 1.0, "USDT")
+    assert trades(home, "--on", CERTIFIED)["currency"] == "USDT"
     assert f"no filters of the exchange are stored up to {CERTIFIED}" in result.stderr
     assert "assumed" not in result.stdout.splitlines()[0]
 
@@ -123,7 +140,7 @@ def test_csv_and_json_are_clean_and_say_the_same(home: Path) -> None:
 def test_the_table_has_every_trade_and_its_sums(home: Path) -> None:
     result = sleevegraph("trades", META, "--home", home, "--on", CERTIFIED)
     found = trades(home, "--on", CERTIFIED)
-    assert f"{META} at {CERTIFIED}, hrp, equity 100,000.00" in result.stdout
+    assert f"{META} at {CERTIFIED}, hrp, equity 100,000.00 USDT" in result.stdout
     assert f"{found['totals']['trades']} trades: bought {found['totals']['bought']:,.2f}" in result.stdout
     lines = [line for line in result.stdout.splitlines() if line.startswith("│ BINANCE:")]
     assert len(lines) == len([row for row in found["trades"] if row["status"] != "keep"])

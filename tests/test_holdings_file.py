@@ -31,6 +31,13 @@ def test_a_file_with_a_header_alone_holds_nothing() -> None:
     assert read("symbol,quantity\n") == {}
 
 
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_the_largest_quantity_that_can_be_stored_is_read(sign: str) -> None:
+    largest = f"{sign}{'9' * 20}.{'9' * 18}"
+    assert read(f"symbol,quantity\nBTCUSDT,{largest[:-3]}\n") == {"BINANCE:BTCUSDT": Decimal(largest[:-3])}
+    assert read(f"symbol,quantity\nBTCUSDT,{largest}\n") == {"BINANCE:BTCUSDT": Decimal(largest)}
+
+
 @pytest.mark.parametrize("name", ["EQUITY", "equity", " Equity "])
 def test_a_row_of_equity_is_no_holding(name: str) -> None:
     found = whole(f"symbol,quantity\nBTCUSDT,2\n\n{name},84213.50\n")
@@ -49,7 +56,21 @@ def test_a_quantity_keeps_every_digit(quantity: Decimal) -> None:
         ("", "h.csv: line 1: symbol: expected one column of that name in symbol,quantity, found an empty file"),
         ("\n\n", "h.csv: line 1: symbol: expected one column of that name in symbol,quantity, found an empty file"),
         ("symbol,amount\n", r"h.csv: line 1: quantity: .*found \['symbol', 'amount'\]"),
-        ("symbol;quantity\nBTCUSDT;1\n", r"h.csv: line 1: symbol: .*found \['symbol;quantity'\]"),
+        (
+            "symbol;quantity\nBTCUSDT;1\n",
+            "h.csv: line 1: symbol: expected .*, found semicolons in 'symbol;quantity'; separate columns by commas",
+        ),
+        (
+            "symbol\tquantity\nBTCUSDT\t1\n",
+            r"h.csv: line 1: symbol: expected .*, found tabs in 'symbol\\tquantity'; separate columns by commas",
+        ),
+        ("sep=;\nsymbol;quantity\n", "line 1: symbol: .*found semicolons in 'sep=;'; separate columns by commas"),
+        ("symbol|quantity\n", "line 1: symbol: .*found vertical bars in"),
+        (
+            "\nsymbol,quantity\nBTCUSDT,1\n",
+            "h.csv: line 1: symbol: expected .*, found a blank line; begin the file with symbol,quantity$",
+        ),
+        ("name,size\n", r"h.csv: line 1: symbol: .*found \['name', 'size'\]; name the columns symbol,quantity$"),
         (
             "symbol,quantity,equity\nBTCUSDT,1,1000\n",
             "h.csv: line 1: expected no column beside symbol,quantity, found 'equity'; give it in a row EQUITY,<amount>$",

@@ -12,7 +12,7 @@ from sleevegraph.trading.model import Facts, model_trades
 from sleevegraph.trading.quantities import QUANTITY
 from sleevegraph.trading.reconciliation import reconciliation
 from sleevegraph.trading.trade_list import Terms
-from tests.trading import Book, books, terms, under
+from tests.trading import RATES, Book, books, quote_of, terms, under
 
 A, B, C, D = (f"BINANCE:{base}USDT" for base in "ABCD")
 HELD = {A: 0.05, B: 0.1, C: 0.02, D: 0.3}
@@ -26,7 +26,8 @@ def info(book: Book) -> pl.DataFrame:
             "status": "BREAK" if lot.refusal else "TRADING",
             "step_size": f"{Decimal(lot.step.numerator) / lot.step.denominator:f}",
             "min_qty": f"{Decimal(lot.min_quantity.numerator) / lot.min_quantity.denominator:f}",
-            "min_notional": str(lot.min_notional),
+            "min_notional": f"{Decimal(lot.min_notional.numerator) / lot.min_notional.denominator:f}",
+            "is_margin": lot.margin,
         }
         for symbol, lot in book.lots.items()
     ]
@@ -65,7 +66,10 @@ def test_the_sound_list_has_a_trade_a_turn_an_untradable_and_a_clipped_one() -> 
 @settings(max_examples=60, deadline=None)
 @given(books(), under())
 def test_every_trade_list_that_is_made_reconciles(book: Book, found: Terms) -> None:
-    held = {symbol: float(quantity) * book.prices[symbol] / found.equity for symbol, quantity in book.held.items()}
+    held = {
+        symbol: float(quantity) * book.prices[symbol] * float(RATES[quote_of(symbol)] or 1) / found.equity
+        for symbol, quantity in book.held.items()
+    }
     made = Facts(book.wanted, held, book.quotes(), info(book), found)
     assert reconciliation(model_trades(made), made) == []
 
@@ -98,6 +102,11 @@ def traded(by: str) -> list[pl.Expr]:
         (A, [*traded("0"), pl.lit("untradable").alias("status"), pl.lit("no_volume").alias("reason")], "NO_EXCUSE"),
         (A, [*traded("400"), pl.lit(["participation_clipped"]).alias("flags")], "NO_EXCUSE"),
         (C, [pl.lit("not_listed").alias("reason")], "NO_EXCUSE"),
+        (C, [pl.lit("no_conversion").alias("reason")], "NO_EXCUSE"),
+        (C, [pl.lit("no_margin_listed").alias("reason")], "NO_EXCUSE"),
+        (C, [pl.lit("below_one_step").alias("reason")], "NO_EXCUSE"),
+        (A, [pl.lit(34.07).alias("rate")], "CONVERSION"),
+        (A, [pl.lit("TRY").alias("currency")], "CONVERSION"),
     ],
 )
 def test_a_planted_defect_is_found(symbol: str, columns: list[pl.Expr], code: str) -> None:
@@ -132,3 +141,58 @@ def test_a_list_that_was_made_for_other_filters_is_found(change: dict[str, Any])
 @pytest.mark.parametrize("other", [terms(reduce_only=True), terms(short_policy="drop")])
 def test_a_list_that_was_made_under_other_terms_is_found(other: Terms) -> None:
     assert ("BEYOND_TARGET", B) in codes(model_trades(facts()), facts(other))
+
+
+IN_TRY, IN_BTC, IN_USDC = "BINANCE:ETRY", "BINANCE:FBTC", "BINANCE:GUSDC"
+
+
+def several(**lot: Any) -> Facts:
+    """Each in its own quote; USDC has no pair."""
+    book = Book().add(A, -0.1, **lot).add(IN_TRY, 0.1, margin=True).add(IN_BTC, 0.1, price=0.001, least="0.00001").add(IN_USDC, 0.1)
+    return Facts(book.wanted, {IN_TRY: 0.05, IN_USDC: 0.02, A: -0.05}, book.quotes(), info(book), terms())
+
+
+def test_a_list_in_several_quotes_reconciles_and_one_without_conversion_does_not() -> None:
+    made = several()
+    sound = model_trades(made)
+    assert codes(sound, made) == set()
+    assert dict(sound.select("symbol", "reason").iter_rows())[IN_USDC] == "no_conversion"
+    one_to_one = made.quotes.with_columns(rate=pl.lit(1.0))
+    wrong = model_trades(Facts(made.wanted, made.held, one_to_one, made.info, made.terms))
+    assert codes(wrong, made) == {("CONVERSION", symbol) for symbol in (IN_TRY, IN_BTC, IN_USDC)}
+    # The rates as they should be, beside quantities that were made without them.
+    relabelled = wrong.drop("rate").join(sound.select("symbol", "rate").unique(), on="symbol")
+    found = codes(relabelled.select(sound.columns), made)
+    assert {("PERMITTED", IN_TRY), ("HOLDING", IN_TRY), ("PERMITTED", IN_BTC), ("NOT_TRADABLE", IN_USDC)} <= found
+
+
+def test_a_list_that_names_no_currency_is_found() -> None:
+    made = several()
+    assert {code for code, _ in codes(model_trades(made).drop("quote", "rate", "currency"), made)} == {"CONVERSION"}
+
+
+def test_a_holding_whose_quote_has_no_rate_must_have_a_row() -> None:
+    made = several()
+    sold = Facts({**made.wanted, IN_USDC: 0.0}, made.held, made.quotes, made.info, made.terms)
+    unwanted = Facts({s: w for s, w in sold.wanted.items() if w}, *(sold.held, sold.quotes, sold.info, sold.terms))
+    rows = model_trades(unwanted)
+    assert codes(rows, unwanted) == set()
+    assert codes(rows.filter(pl.col("symbol") != IN_USDC), unwanted) == {("SYMBOL_MISSING", IN_USDC)}
+
+
+def test_a_short_that_nobody_lends_is_neither_held_nor_opened_and_one_that_is_opened_is_found() -> None:
+    made, lent = several(margin=False), several(margin=True)
+    sound = model_trades(made)
+    row = sound.filter(pl.col("symbol") == A).row(0, named=True)
+    assert (row["holding_quantity"], row["trade_quantity"], row["reason"]) == (0, 0, "no_margin_listed")
+    assert codes(sound, made) == set()
+    assert ("NOT_BORROWABLE", A) in codes(model_trades(lent), made)
+    assert ("NO_EXCUSE", A) in codes(sound, lent)
+
+
+def test_a_position_that_is_not_opened_and_not_said_so_is_found() -> None:
+    book = Book().add(A, 0.1, price=630_000.0, step="1")
+    made = Facts(book.wanted, {}, book.quotes(), info(book), terms())
+    sound = model_trades(made)
+    assert (sound["reason"].to_list(), codes(sound, made)) == (["below_one_step"], set())
+    assert codes(sound.with_columns(status=pl.lit("keep")), made) == {("NOT_SAID", A)}

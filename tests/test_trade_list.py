@@ -1,5 +1,6 @@
 """Trade lists: what holds for every book, and each rule on one symbol."""
 
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from math import fsum, inf, nan
@@ -13,7 +14,7 @@ from sleevegraph.errors import ConfigurationError
 from sleevegraph.trading.quantities import written
 from sleevegraph.trading.totals import totals
 from sleevegraph.trading.trade_list import SCHEMA, Terms
-from tests.trading import AT, COST, Book, books, listed, terms, under
+from tests.trading import COST, RATES, Book, books, listed, quote_of, terms, under
 
 A = "BINANCE:AUSDT"
 SOME = settings(max_examples=60, deadline=None)
@@ -33,7 +34,8 @@ def one(book: Book, found: Terms | None = None) -> dict[str, Any]:
 
 def target_of(book: Book, symbol: str, found: Terms) -> Fraction:
     """What is aimed at, from the definition: weight x equity / price under the short policy and reduce-only."""
-    quantity = Fraction(repr(book.wanted[symbol])) * Fraction(repr(found.equity)) / Fraction(repr(book.prices[symbol]))
+    value = Fraction(repr(book.prices[symbol])) * (RATES[quote_of(symbol)] or 1)
+    quantity = Fraction(repr(book.wanted[symbol])) * Fraction(repr(found.equity)) / value
     quantity = max(quantity, Fraction(0)) if found.rules.short_policy == "drop" else quantity
     held = Fraction(book.held[symbol])
     if found.reduce_only and quantity * held <= 0:
@@ -48,10 +50,15 @@ def test_holdings_and_trades_make_the_target_to_one_step_or_say_why_not(book: Bo
         target, step = target_of(book, symbol, found), book.lots[symbol].step
         after = Fraction(book.held[symbol]) + sum(Fraction(row["trade_quantity"]) for row in rows)
         assert after == Fraction(rows[-1]["resulting_quantity"])
+        if RATES[quote_of(symbol)] is None:
+            assert [(row["reason"], row["trade_quantity"]) for row in rows] == [("no_conversion", 0)]
+            continue
         stopped = any(row["status"] == "untradable" or "participation_clipped" in row["flags"] for row in rows)
-        assert stopped or abs(after - target) < step
+        # The rate is a double, as it is stored.
+        assert stopped or abs(after - target) < step + abs(target) * Fraction(1, 10**15)
         low, high = sorted([Fraction(book.held[symbol]), target])
-        assert low - step < after < high + step
+        slack = step + abs(target) * Fraction(1, 10**15)
+        assert low - slack < after < high + slack
         assert all(row["reason"] for row in rows if row["status"] == "untradable")
 
 
@@ -84,7 +91,9 @@ def test_costs_add_up_to_the_rate_times_turnover(book: Book, found: Terms) -> No
     frame = listed(book, found)
     sums = totals(frame, found)
     traded = fsum(
-        abs(float(row["trade_quantity"])) * row["price"] for row in frame.iter_rows(named=True) if row["trade_quantity"]
+        abs(float(row["trade_quantity"])) * row["price"] * float(RATES[quote_of(row["symbol"])] or 0)
+        for row in frame.iter_rows(named=True)
+        if row["trade_quantity"]
     )
     assert sums.cost == pytest.approx(COST * traded, rel=1e-12)
     assert sums.turnover * found.equity == pytest.approx(traded, rel=1e-12)
@@ -93,8 +102,27 @@ def test_costs_add_up_to_the_rate_times_turnover(book: Book, found: Terms) -> No
 
 @SOME
 @given(books(), under())
+def test_exposures_and_new_shorts_are_those_of_the_net_positions_in_one_currency(book: Book, found: Terms) -> None:
+    frame, worth = listed(book, found), {symbol: RATES[quote_of(symbol)] or Fraction(0) for symbol in book.held}
+    values = {s: Fraction(repr(book.prices[s])) * worth[s] / Fraction(repr(found.equity)) for s in book.held}
+    after = {s: Fraction(rows[-1]["resulting_quantity"]) for s, rows in by_symbol(frame).items()}
+    sums = totals(frame, found)
+    for held, exposure in ((book.held, sums.before), (after, sums.after)):
+        shares = [float(Fraction(held[s]) * values[s]) for s in values]
+        assert (exposure.net, exposure.gross) == pytest.approx(
+            (fsum(shares), fsum(map(abs, shares))), abs=1e-9, rel=1e-9
+        )
+    new = sum(max(max(-after[s], 0) - max(-Fraction(book.held[s]), 0), 0) * values[s] for s in values)
+    assert sums.sold_short == pytest.approx(float(new * Fraction(found.equity)), rel=1e-9, abs=1e-9)
+    assert sums.sold_short <= sums.sold * (1 + 1e-12)
+    unlent = [s for s, lot in book.lots.items() if lot.margin is False and found.rules.short_policy == "margin"]
+    assert all(after[s] >= min(Fraction(book.held[s]), 0) for s in unlent)
+
+
+@SOME
+@given(books(), under())
 def test_reduce_only_adds_to_nothing_and_turns_nothing(book: Book, found: Terms) -> None:
-    frame = listed(book, Terms(AT, found.equity, COST, found.rules, reduce_only=True))
+    frame = listed(book, replace(found, reduce_only=True))
     for symbol, rows in by_symbol(frame).items():
         held, after = Fraction(book.held[symbol]), Fraction(rows[-1]["resulting_quantity"])
         assert len(rows) == 1
@@ -108,16 +136,17 @@ def test_without_targets_everything_that_trades_is_closed(book: Book, found: Ter
     book.wanted = dict.fromkeys(book.wanted, 0.0)
     for symbol, (row,) in by_symbol(listed(book, found)).items():
         if row["status"] != "untradable" and "participation_clipped" not in row["flags"]:
+            assert row["reason"] in {"", "below_one_step"}
             assert abs(Fraction(row["resulting_quantity"])) < book.lots[symbol].step
 
 
 @SOME
 @given(books(), under())
 def test_what_is_held_already_is_not_traded(book: Book, found: Terms) -> None:
-    after = {s: rows[-1]["resulting_quantity"] for s, rows in by_symbol(listed(book, terms(found.equity))).items()}
-    book.held = after
-    for rows in by_symbol(listed(book, terms(found.equity))).values():
-        stopped = [row for row in rows if row["status"] == "untradable" or row["flags"]]
+    first = by_symbol(listed(book, terms(found.equity)))
+    book.held = {symbol: rows[-1]["resulting_quantity"] for symbol, rows in first.items()}
+    for symbol, rows in by_symbol(listed(book, terms(found.equity))).items():
+        stopped = [row for row in [*rows, *first[symbol]] if row["status"] == "untradable" or row["flags"]]
         assert stopped or not any(row["trade_quantity"] for row in rows)
 
 
@@ -151,6 +180,17 @@ def test_steps_are_exact_decimals() -> None:
     assert [written(quantity) for quantity in frame["trade_quantity"]] == ["0", "0"]  # below 5 of notional
     book = Book().add("BINANCE:BUSDT", 0.3, price=0.1, step="0.1").add("BINANCE:CUSDT", 0.1, price=3.0, step="1E-8")
     assert [written(quantity) for quantity in listed(book, terms(70.0))["trade_quantity"]] == ["210", "2.33333333"]
+
+
+def test_a_position_below_one_step_cannot_be_opened_and_is_counted() -> None:
+    assert one(Book().add(A, 0.00000006, step="0.001"))["status"] == "untradable"  # 0.0006 of nothing
+    frame = listed(Book().add(A, 0.1, price=630_000.0, step="1"))  # 10,000 do not buy one
+    (row,) = frame.rows(named=True)
+    assert (row["status"], row["reason"], row["trade_quantity"]) == ("untradable", "below_one_step", 0)
+    assert totals(frame, terms()).untradable == {"below_one_step": 1}
+    closed, other = listed(Book().add(A, -0.00000003, "500.0004", step="0.001")).rows(named=True)
+    assert (closed["status"], closed["trade_quantity"]) == ("trade", -500)
+    assert (other["status"], other["reason"]) == ("untradable", "below_one_step")
 
 
 def test_what_adds_is_rounded_down_and_what_reduces_is_rounded_up() -> None:
@@ -291,6 +331,27 @@ def test_the_short_policy_on_a_book_computed_by_hand(
     assert sums.sold_short == (3_000.0 if route else 0.0)
 
 
+@pytest.mark.parametrize("policy", ["margin", "perpetual"])
+def test_what_could_not_be_closed_stays_beside_a_short_that_is_larger_by_it(policy: str) -> None:
+    frame = listed(
+        Book().add(A, -0.1, "0.3"), terms(short_policy=policy)
+    )  # 0.3 at 10 are below the least notional of 5
+    first, second = frame.rows(named=True)
+    assert (first["status"], first["reason"], first["resulting_quantity"]) == (
+        "untradable",
+        "below_min_notional",
+        Decimal("0.3"),
+    )
+    assert (second["route"], second["trade_quantity"], second["resulting_quantity"]) == (
+        policy,
+        Decimal("-1000.3"),
+        -1000,
+    )
+    sums = totals(frame, terms(short_policy=policy))
+    assert (sums.sold, sums.sold_short) == (10_003.0, 10_000.0)
+    assert (sums.after.net, sums.after.gross) == (-0.1, 0.1)
+
+
 def test_reduce_only_names_what_it_kept_from_its_target() -> None:
     row = one(Book().add(A, 0.1, "500"), terms(reduce_only=True))
     assert (row["status"], row["reason"], row["permitted_quantity"]) == ("untradable", "reduce_only", 500)
@@ -299,9 +360,73 @@ def test_reduce_only_names_what_it_kept_from_its_target() -> None:
     assert one(Book().add(A, 0.02, "500"), terms(reduce_only=True))["trade_quantity"] == -300
 
 
-def test_a_short_where_no_margin_is_listed_and_an_order_above_the_maximum_are_flagged() -> None:
-    row = one(Book().add(A, -0.1, margin=False, max_quantity=Fraction(900)))
-    assert (row["status"], row["flags"]) == ("trade", ["no_margin_listed", "above_max_quantity"])
+def test_an_order_above_the_maximum_is_one_row_and_flagged() -> None:
+    row = one(Book().add(A, -0.1, max_quantity=Fraction(900)))
+    assert (row["status"], row["trade_quantity"], row["flags"]) == ("trade", -1000, ["above_max_quantity"])
+
+
+@pytest.mark.parametrize(
+    ("held", "weight", "trades", "after"),
+    [
+        ("0", -0.1, [("untradable", 0)], 0),
+        ("-500", -0.1, [("untradable", 0)], -500),
+        ("500", -0.1, [("trade", -500), ("untradable", 0)], 0),
+        ("-500", -0.02, [("trade", 300)], -200),
+        ("-500", 0.0, [("trade", 500)], 0),
+        ("-500", 0.1, [("trade", 500), ("trade", 1000)], 1000),
+    ],
+)
+def test_a_short_that_nobody_lends_is_closed_and_reduced_but_never_opened_or_added_to(
+    held: str, weight: float, trades: list[tuple[str, int]], after: int
+) -> None:
+    frame = listed(Book().add(A, weight, held, margin=False))
+    assert frame.select("status", "trade_quantity").rows() == trades
+    assert frame["resulting_quantity"][-1] == after
+    refused = frame.filter(pl.col("status") == "untradable")
+    assert set(refused["reason"]) <= {"no_margin_listed"}
+    sums, opened = totals(frame, terms()), after if refused.height else weight * 10_000
+    assert (sums.wanted.net, sums.permitted.net) == pytest.approx((weight, opened / 10_000))
+    assert (sums.after.net, sums.policy_on_net) == pytest.approx((after / 10_000, opened / 10_000 - weight))
+    for other in (None, True):
+        assert set(listed(Book().add(A, weight, held, margin=other))["status"]) == {"trade"}
+    assert set(listed(Book().add(A, weight, held, margin=False), terms(short_policy="perpetual"))["status"]) == {
+        "trade"
+    }
+
+
+def test_equity_in_one_currency_buys_in_several_computed_by_hand() -> None:
+    """10,000 USDT: a tenth each in USDT at 10, in TRY at 340.7 (34.07 TRY a USDT), in BTC at 0.001 (63,250.17 USDT)."""
+    in_try, in_btc, in_usdc = "BINANCE:BTRY", "BINANCE:CBTC", "BINANCE:DUSDC"
+    book = Book().add(A, 0.1).add(in_try, 0.1, price=340.7).add(in_btc, -0.1, price=0.001, least="0.0001")
+    book.add(in_usdc, 0.1, "7", price=1.0)
+    frame = listed(book, terms(10_000.0))
+    made = {row["symbol"]: row for row in frame.iter_rows(named=True)}
+    assert [made[s]["trade_quantity"] for s in (A, in_try, in_usdc)] == [100, 100, 0]
+    assert made[in_btc]["trade_quantity"] == Decimal("-15810.227") + Decimal("15794.417")  # 1,000 / 63.25017 = 15.8102
+    assert [made[s]["quote"] for s in (A, in_try, in_btc, in_usdc)] == ["USDT", "TRY", "BTC", "USDC"]
+    assert [made[s]["rate"] for s in (A, in_try, in_btc, in_usdc)] == [1.0, 1 / 34.07, 63_250.17, None]
+    assert set(frame["currency"]) == {"USDT"}
+    assert made[in_try]["notional"] == pytest.approx(34_070.0)
+    assert made[in_try]["cost"] == pytest.approx(1.4)
+    assert made[in_btc]["cost"] == pytest.approx(0.0014 * 15.81 * 63.25017)
+    assert (made[in_usdc]["status"], made[in_usdc]["reason"]) == ("untradable", "no_conversion")
+    assert made[in_usdc]["resulting_quantity"] == 7
+    sums = totals(frame, terms(10_000.0))
+    assert (sums.bought, sums.sold, sums.sold_short) == pytest.approx((2000.0, 999.985188, 999.985188), rel=1e-6)
+    assert (sums.turnover, sums.cost) == pytest.approx((0.2999985, 4.19998), rel=1e-6)
+    assert (sums.after.gross, sums.after.net) == pytest.approx((0.2999985, 0.1000015), rel=1e-6)
+    assert sums.wanted.net == pytest.approx(0.2)
+
+
+def test_an_old_pair_converts_nothing() -> None:
+    book = Book(stale=frozenset({"BINANCE:USDTTRY"})).add("BINANCE:BTRY", 0.1, price=340.7)
+    assert (one(book)["reason"], one(book)["rate"]) == ("no_conversion", None)
+
+
+def test_the_currency_may_be_another_than_the_quote_of_every_row() -> None:
+    row = one(Book().add(A, 0.1), terms(340_700.0, currency="TRY"))
+    assert (row["rate"], row["currency"], row["notional"]) == (34.07, "TRY", pytest.approx(1000.0, abs=0.01))
+    assert row["cost"] == pytest.approx(0.0014 * 34_070.0, rel=1e-5)
 
 
 @pytest.mark.parametrize("equity", [0.0, -1.0, nan, inf])

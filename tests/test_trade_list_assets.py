@@ -1,6 +1,7 @@
 """The stored trade lists of a home: what they are made from, what is not read, and who judges them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import takewhile
@@ -10,11 +11,12 @@ import polars as pl
 import pytest
 
 from assets.trades import SCHEMA, filters_before
+from definitions import build_definitions
 from resources.binance.source import EXCHANGE_INFO
-from sleevegraph.manifest import RISK_PROFILES
+from sleevegraph.manifest import RISK_PROFILES, MoneyRules
 from sleevegraph.market_data.exchange_info import SCHEMA as INFO_SCHEMA
 from tests.command_homes import change
-from tests.homes import KEYS, LONG, META, NESTED, SHORT, TemporaryHome, cause, small_market
+from tests.homes import KEYS, LONG, META, NESTED, SHORT, TemporaryHome, cause, small_manifest, small_market
 
 LIST, FLAT, CHECK = (META, "trade_list"), (META, "flattened_weights"), "trade_list_reconciles"
 AT = KEYS[2]
@@ -71,8 +73,33 @@ def test_every_profile_of_every_meta_is_listed_judged_and_described(home: Tempor
             metadata = home.metadata((meta, "trade_list"), key)
             assert all(f"| {profile} |" in metadata["totals"] for profile in RISK_PROFILES)
             assert metadata["filters"].startswith("assumed")
+            assert metadata["equity"] == "100,000.00 USDT"
+            assert set(frame["currency"]) == {"USDT"}
+            assert set(frame["rate"].drop_nulls()) == {1.0}
     assert "daily_bars" in home.receipt(LIST, CHECK, AT).inputs
     assert f"{META}/flattened_weights@{KEYS[1]}" in home.receipt(LIST, CHECK, AT).inputs
+
+
+def test_an_equity_in_another_currency_is_converted_at_the_close_before_and_judged(home: TemporaryHome) -> None:
+    small = small_manifest()
+    market = small.market.model_copy(update={"trading": MoneyRules(currency="BTC")})
+    in_btc = replace(home, defs=build_definitions(small.model_copy(update={"market": market})))
+    usdt = home.read(LIST, AT)
+    home.run(AT, assets=[], checks=[(LIST, CHECK)])
+    assert home.receipt(LIST, CHECK, AT).passed
+    in_btc.run(AT, assets=[], checks=[(LIST, CHECK)])
+    assert any("ERROR CONVERSION BINANCE:" in finding for finding in home.receipt(LIST, CHECK, AT).findings)
+    assert in_btc.run(AT, assets=[LIST], checks=[(LIST, CHECK)]).success
+    assert home.receipt(LIST, CHECK, AT).passed
+    assert home.metadata(LIST, AT)["equity"] == "100,000.00 BTC"
+    frame, bitcoin = home.read(LIST, AT), closes()["BINANCE:BTCUSDT", date.fromisoformat(AT) - timedelta(days=1)]
+    assert set(frame["rate"]) == {1 / bitcoin}
+    both = usdt.join(frame, on=["profile", "symbol", "leg"], suffix="_btc").filter(pl.col("target_quantity") != 0)
+    assert both.height > 50
+    for before, after in both.select("target_quantity", "target_quantity_btc").iter_rows():
+        assert float(after) == pytest.approx(float(before) * bitcoin, rel=1e-12)
+    for row in frame.iter_rows(named=True):
+        assert row["cost"] == pytest.approx(0.0014 * row["notional"] / bitcoin, rel=1e-12)
 
 
 def test_the_first_list_buys_from_cash(home: TemporaryHome) -> None:

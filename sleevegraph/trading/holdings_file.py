@@ -20,7 +20,8 @@ _NUMBER: Final = pattern(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 
 
 EQUITY: Final = "EQUITY"
-"""Stands where a symbol stands, for what holdings and cash come to in the quote currency."""
+"""Stands where a symbol stands, for what holdings and cash come to in the manifest's currency."""
+_SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +91,8 @@ def _fields(text: str, where: str) -> Iterator[tuple[int, str, str]]:
         header = [name.strip().lower() for name in next(reader, [])]
         for column in COLUMNS:
             if header.count(column) != 1:
-                found = "an empty file" if not text.strip() else f"{header!r:.120}"
-                raise _error(
-                    f"{where}: line 1: {column}", f"one column of that name in {','.join(COLUMNS)}", found, "correct it"
-                )
+                expected = f"one column of that name in {','.join(COLUMNS)}"
+                raise _error(f"{where}: line 1: {column}", expected, *_headless(text, header))
         for column in header:
             if column not in COLUMNS:
                 advice = f"give it in a row {EQUITY},<amount>" if column == EQUITY.lower() else "leave it out"
@@ -110,6 +109,19 @@ def _fields(text: str, where: str) -> Iterator[tuple[int, str, str]]:
             yield reader.line_num, name, quantity
     except csv.Error as error:
         raise _error(f"{where}: line {reader.line_num}", "a line of CSV", str(error), "export it again") from error
+
+
+def _headless(text: str, header: list[str]) -> tuple[str, str]:
+    """What stands in place of the header, and what to do."""
+    names, line = ",".join(COLUMNS), ",".join(header)
+    if not text.strip():
+        return "an empty file", f"begin it with {names}"
+    if not any(header):
+        return "a blank line", f"begin the file with {names}"
+    for mark, separator in _SEPARATORS.items():
+        if mark in line:
+            return f"{separator} in {line!r:.120}", "separate columns by commas, and write decimals with a point"
+    return f"{header!r:.120}", f"name the columns {names}"
 
 
 def _symbol(name: str, known: Collection[str], exchange: str, where: str) -> str:
@@ -132,7 +144,7 @@ def _quantity(text: str, where: str) -> Decimal:
         raise _error(where, "a number such as -0.25", f"{text!r:.60}", "correct it")
     quantity = Decimal(text)
     whole_units = (Fraction(quantity) * 10**PLACES).denominator == 1
-    if not whole_units or abs(quantity) >= 10**DIGITS:
+    if not whole_units or quantity.copy_abs() >= 10**DIGITS:
         raise _error(
             where, f"at most {DIGITS} digits before the point and {PLACES} after it", f"{text!r:.60}", "correct it"
         )

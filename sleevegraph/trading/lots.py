@@ -21,6 +21,7 @@ class Lot:
     max_quantity: Fraction | None
     """Of one order."""
     min_notional: Fraction
+    """In the quote."""
     refusal: str = ""
     """Why the exchange takes no order: `not_listed`, `not_trading`, or empty."""
     assumed: bool = False
@@ -29,7 +30,9 @@ class Lot:
     """Whether it may be borrowed; None where the exchange does not say."""
 
 
-def lots(info: pl.DataFrame | None, symbols: Iterable[str], rules: TradingRules) -> dict[str, Lot]:
+def lots(
+    info: pl.DataFrame | None, symbols: Iterable[str], rules: TradingRules, quotes: pl.DataFrame
+) -> dict[str, Lot]:
     """Filters by symbol.
 
     Parameters
@@ -41,24 +44,29 @@ def lots(info: pl.DataFrame | None, symbols: Iterable[str], rules: TradingRules)
         `EXCHANGE:TICKER`.
     rules
         What is assumed.
+    quotes
+        `quotes.QUOTES`, whose rates turn the manifest's least notional into one of each symbol's quote.
 
     Notes
     -----
     Binance's LOT_SIZE and NOTIONAL (or MIN_NOTIONAL). A step of zero says that there is none, and is not known. A
-    perpetual has filters of its own, which are not known either: those of the spot symbol stand in for them.
+    perpetual has filters of its own, which are not known either: those of the spot symbol stand in for them. A snapshot in
+    which nothing may be borrowed is that of a host or account without margin, and says nothing of one that has it.
     """
+    rates = dict(quotes.select("symbol", "rate").drop_nulls().iter_rows())
+    assumed = {symbol: _assumed(rules, rates.get(symbol, 1.0)) for symbol in symbols}
     if info is None:
-        return dict.fromkeys(symbols, _assumed(rules))
+        return assumed
     rows = {row["symbol"]: row for row in info.iter_rows(named=True)}
-    return {symbol: _lot(rows.get(symbol.partition(":")[2]), rules) for symbol in symbols}
+    lends = bool(info["is_margin"].any())
+    return {symbol: _lot(rows.get(symbol.partition(":")[2]), lot, lends=lends) for symbol, lot in assumed.items()}
 
 
-def _assumed(rules: TradingRules) -> Lot:
-    return Lot(exact(rules.quantity_step), Fraction(0), None, exact(rules.min_notional), assumed=True)
+def _assumed(rules: TradingRules, rate: float) -> Lot:
+    return Lot(exact(rules.quantity_step), Fraction(0), None, exact(rules.min_notional) / exact(rate), assumed=True)
 
 
-def _lot(row: Mapping[str, object] | None, rules: TradingRules) -> Lot:
-    assumed = _assumed(rules)
+def _lot(row: Mapping[str, object] | None, assumed: Lot, *, lends: bool) -> Lot:
     if row is None:
         return Lot(assumed.step, Fraction(0), None, assumed.min_notional, NOT_LISTED, assumed=True)
     step, least, most, notional = (
@@ -74,5 +82,5 @@ def _lot(row: Mapping[str, object] | None, rules: TradingRules) -> Lot:
         min_notional=assumed.min_notional if notional is None else notional,
         refusal="" if trades else NOT_TRADING,
         assumed=not step or notional is None,
-        margin=margin if isinstance(margin, bool) else None,
+        margin=margin if isinstance(margin, bool) and lends else None,
     )

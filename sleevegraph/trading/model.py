@@ -28,7 +28,7 @@ class Facts:
 
 def model_trades(facts: Facts) -> pl.DataFrame:
     """`trade_list` of a book that holds what its earlier weights come to."""
-    found = lots(facts.info, {*facts.wanted, *facts.held}, facts.terms.rules)
+    found = lots(facts.info, {*facts.wanted, *facts.held}, facts.terms.rules, facts.quotes)
     holdings = model_holdings(facts.held, facts.quotes, found, facts.terms)
     return trade_list(facts.wanted, holdings, facts.quotes, found, facts.terms)
 
@@ -38,14 +38,22 @@ def model_holdings(
 ) -> dict[str, Decimal]:
     """Quantities of a book of weights, rounded down to whole steps.
 
-    A symbol without a price is not held, and neither is a short that the policy drops.
+    A symbol without a price is not held, and neither is a short that the policy drops or that nobody lends. One whose
+    quote has no rate is held in a quantity that nobody can tell: it has an entry of 0.
     """
-    prices = dict(quotes.select("symbol", "price").iter_rows())
+    market = {symbol: seen for symbol, *seen in quotes.select("symbol", "price", "rate").iter_rows()}
     found = {}
     for symbol, weight in sorted(weights.items()):
-        if prices.get(symbol) is None or (weight < 0 and terms.rules.short_policy == "drop"):
-            continue
-        size = whole_steps(abs(units_of(weight, prices[symbol], terms)), filters[symbol].step)
-        if size:
-            found[symbol] = stored(size if weight > 0 else -size)
+        price, rate = market.get(symbol, (None, 1.0))
+        if rate is None:
+            found[symbol] = Decimal(0)
+        elif price is not None and not (weight < 0 and _never_opened(filters[symbol], terms)):
+            size = whole_steps(abs(units_of(weight, price, rate, terms)), filters[symbol].step)
+            if size:
+                found[symbol] = stored(size if weight > 0 else -size)
     return found
+
+
+def _never_opened(lot: Lot, terms: Terms) -> bool:
+    policy = terms.rules.short_policy
+    return policy == "drop" or (policy == "margin" and lot.margin is False)

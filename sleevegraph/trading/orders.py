@@ -3,6 +3,10 @@
 Rounding takes no position beyond its target: an order that adds is rounded down to the step, one that reduces is
 rounded up, though never beyond what is held; a difference below one step is left. Every order is clipped first, then
 rounded, then held against the exchange's least quantity and notional.
+
+A position that changes its sign is closed by one order and opened on the other side by a second, which begins where the
+first one ended: what could not be closed (below the least notional, say) stays on its route, and the second order is so
+much larger that holdings + trades are the target all the same. What counts as held, long or short, is the net of both.
 """
 
 from collections.abc import Iterator
@@ -13,8 +17,8 @@ from sleevegraph.manifest import TradingRules
 from sleevegraph.trading.lots import Lot
 from sleevegraph.trading.quantities import exact, whole_steps
 
-SPOT = "spot"
-NO_PRICE, NO_VOLUME = "no_price", "no_volume"
+SPOT, MARGIN, PERPETUAL = "spot", "margin", "perpetual"
+NO_CONVERSION, NO_PRICE, NO_VOLUME = "no_conversion", "no_price", "no_volume"
 BELOW_STEP, BELOW_QUANTITY, BELOW_NOTIONAL = "below_one_step", "below_min_quantity", "below_min_notional"
 CLIPPED, WARNED = "participation_clipped", "participation_warning"
 REDUCE_ONLY, SHORT_DROPPED = "reduce_only", "short_dropped"
@@ -29,12 +33,14 @@ class Wish:
 
     held: Fraction
     target: Fraction | None
-    """None where no price says how much the weight is."""
+    """None where no price or no rate says how much the weight is."""
     price: Fraction | None
     """Of P-1; None where nobody traded on that day."""
     volume: Fraction | None
     """Median daily quote volume."""
     lot: Lot
+    converts: bool = True
+    """Whether it is known what the quote is worth in the currency of the equity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,8 @@ def _permitted(wish: Wish, rules: TradingRules, *, reduce_only: bool) -> tuple[F
 
 def _refusal(wish: Wish, permitted: Fraction | None) -> str:
     """Why nobody can trade it at all; empty where nobody wants to."""
+    if not wish.converts:
+        return NO_CONVERSION
     if permitted == wish.held:
         return ""
     if wish.price is None:
@@ -106,16 +114,20 @@ def _refusal(wish: Wish, permitted: Fraction | None) -> str:
 
 
 def _legs(wish: Wish, permitted: Fraction, rules: TradingRules, limits: tuple[str, ...]) -> Iterator[Leg]:
-    """Close first, then open: what could not be closed is part of where the second order begins."""
+    """Close first, then open, from where the first order ended."""
     price, volume = wish.price or Fraction(0), wish.volume or Fraction(0)
     warned = abs(permitted - wish.held) * price > exact(rules.participation_warn) * volume
     budget, held = exact(rules.participation_cap) * volume / price, wish.held
     for goal in [Fraction(0), permitted] if wish.held * permitted < 0 else [permitted]:
         quantity, reason, clipped = _order(held, goal, budget, wish.lot, price)
-        side, after = _sign(goal) or _sign(held), held + quantity
+        side = _sign(goal) or _sign(held)
+        remains = reason == BELOW_STEP and (goal == 0 or _sign(goal) == _sign(held))
+        if goal < min(held, Fraction(0)) and not remains and _route(side, rules) == MARGIN and wish.lot.margin is False:
+            quantity, reason, clipped = Fraction(0), NO_MARGIN, False
+        after = held + quantity
         found = {WARNED: warned, CLIPPED: clipped, DUST: goal == 0 and 0 < abs(after) < wish.lot.step}
         flags = (*limits, *(flag for flag, there in found.items() if there), *_told(side, quantity, wish.lot, rules))
-        status = TRADE if quantity else KEEP if reason == BELOW_STEP else UNTRADABLE
+        status = TRADE if quantity else KEEP if remains else UNTRADABLE
         yield Leg(_route(side, rules), held, quantity, status, reason, flags)
         budget, held = budget - abs(quantity), after
 
@@ -141,11 +153,10 @@ def _order(held: Fraction, goal: Fraction, most: Fraction, lot: Lot, price: Frac
 
 
 def _told(side: int, quantity: Fraction, lot: Lot, rules: TradingRules) -> tuple[str, ...]:
-    """What the exchange's own rules say beside: not known, not borrowed, or more than one order takes."""
+    """What the exchange's own rules say beside: not known, or more than one order takes."""
     route = _route(side, rules)
     found = {
-        ASSUMED: lot.assumed or route == "perpetual",
-        NO_MARGIN: route == "margin" and quantity < 0 and lot.margin is False,
+        ASSUMED: lot.assumed or route == PERPETUAL,
         SPLIT: lot.max_quantity is not None and abs(quantity) > lot.max_quantity,
     }
     return tuple(flag for flag, there in found.items() if there)
@@ -155,7 +166,7 @@ def _route(side: int, rules: TradingRules) -> str:
     """Where a position of that sign stands. A short that the policy drops was opened on margin, if it is held at all."""
     if side >= 0:
         return SPOT
-    return "perpetual" if rules.short_policy == "perpetual" else "margin"
+    return PERPETUAL if rules.short_policy == PERPETUAL else MARGIN
 
 
 def _sign(quantity: Fraction | None) -> int:

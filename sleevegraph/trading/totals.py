@@ -2,11 +2,23 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 from math import fsum
 
 import polars as pl
 
-from sleevegraph.trading.orders import ASSUMED, CLIPPED, REDUCE_ONLY, SHORT_DROPPED, SPOT, TRADE, UNTRADABLE, WARNED
+from sleevegraph.trading.orders import (
+    ASSUMED,
+    CLIPPED,
+    NO_MARGIN,
+    REDUCE_ONLY,
+    SHORT_DROPPED,
+    TRADE,
+    UNTRADABLE,
+    WARNED,
+)
+from sleevegraph.trading.quantities import exact
 from sleevegraph.trading.trade_list import Terms
 
 
@@ -20,24 +32,24 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Of one trade list; shares are of equity."""
+    """Of one trade list; amounts are in the currency of the equity, shares are of it."""
 
     equity: float
     trades: int
     bought: float
     sold: float
     sold_short: float
-    """Part of `sold` that goes to margin or perpetuals."""
+    """Part of `sold` by which symbols are shorter than they were, each taken as the net of its routes."""
     turnover: float
     """Bought and sold, as a share."""
     cost: float
     cost_share: float
     before: Exposure
-    """Of the holdings; those without a price are left out and counted."""
+    """Of the holdings; those without a price or a rate are left out and counted."""
     wanted: Exposure
     """Of the target weights."""
     permitted: Exposure
-    """Of the target weights that the short policy leaves."""
+    """Of the target weights that the short policy leaves; of a short that nobody lends, what is held of it."""
     after: Exposure
     """Of what is held once every trade is made."""
     policy_on_net: float
@@ -54,28 +66,25 @@ class Totals:
     assumed: int
     """Symbols whose filters are not the exchange's own."""
     unpriced: int
+    """Symbols that are held and have no price."""
 
 
 def totals(trades: pl.DataFrame, terms: Terms) -> Totals:
     """Add up a result of `trade_list`; sums are exact, so no order of rows changes a bit."""
     symbols = trades.unique("symbol", keep="first", maintain_order=True)
     last = trades.unique("symbol", keep="last", maintain_order=True)
-    weights = symbols["target_weight"].to_list()
-    dropped = terms.rules.short_policy == "drop"
-    wanted = _exposure(weights)
-    permitted = _exposure([max(weight, 0.0) for weight in weights] if dropped else weights)
-    made = trades.filter(pl.col("status") == TRADE)
-    bought, sold = (fsum(made.filter(pl.col("side") == side)["notional"]) for side in ("buy", "sell"))
-    turnover = fsum(made["notional"])
+    wanted, permitted = _exposure(symbols["target_weight"].to_list()), _exposure(_permitted(last, terms))
+    made = trades.filter(pl.col("status") == TRADE).with_columns(amount=pl.col("notional") * pl.col("rate"))
+    bought, sold = (fsum(made.filter(pl.col("side") == side)["amount"]) for side in ("buy", "sell"))
+    turnover = fsum(made["amount"])
     unmet = trades.filter(pl.col("status") == UNTRADABLE)["reason"]
-    short = made.filter((pl.col("side") == "sell") & (pl.col("route") != SPOT))
     cost = fsum(made["cost"])
     return Totals(
         equity=terms.equity,
         trades=made.height,
         bought=bought,
         sold=sold,
-        sold_short=fsum(short["notional"]),
+        sold_short=fsum(_shorter(symbols["holding_quantity"], last)),
         turnover=turnover / terms.equity,
         cost=cost,
         cost_share=cost / terms.equity,
@@ -94,13 +103,38 @@ def totals(trades: pl.DataFrame, terms: Terms) -> Totals:
     )
 
 
+def _permitted(last: pl.DataFrame, terms: Terms) -> list[float]:
+    """Target weights without the shorts that the policy drops, or that nobody lends beyond what is held of them."""
+    if terms.rules.short_policy == "drop":
+        return [max(weight, 0.0) for weight in last["target_weight"]]
+    columns = ("target_weight", "reason", "resulting_quantity", "price", "rate")
+    return [
+        min(float(after), 0.0) * price * rate / terms.equity if reason == NO_MARGIN else weight
+        for weight, reason, after, price, rate in last.select(columns).iter_rows()
+    ]
+
+
+def _shorter(held: pl.Series, last: pl.DataFrame) -> list[float]:
+    """By how much the net position of each symbol that trades is shorter than it was."""
+    found = []
+    for before, after, price, rate in zip(held, *last.select("resulting_quantity", "price", "rate"), strict=True):
+        size = _short(after) - _short(before)
+        if size > 0:
+            found.append(float(size * exact(price)) * rate)
+    return found
+
+
+def _short(quantity: Decimal) -> Fraction:
+    return max(-Fraction(quantity), Fraction(0))
+
+
 def _exposure(weights: list[float]) -> Exposure:
     return Exposure(fsum(map(abs, weights)), fsum(weights))
 
 
 def _valued(rows: pl.DataFrame, quantity: str, equity: float) -> Exposure:
-    held = rows.select(quantity, "price").drop_nulls().iter_rows()
-    return _exposure([float(size) * price / equity for size, price in held])
+    held = rows.select(quantity, "price", "rate").drop_nulls().iter_rows()
+    return _exposure([float(size) * price * rate / equity for size, price, rate in held])
 
 
 def _flagged(trades: pl.DataFrame, flag: str) -> int:

@@ -30,7 +30,10 @@ SCHEMA: Final = pl.Schema(
         "permitted_quantity": QUANTITY,
         "trade_quantity": QUANTITY,
         "resulting_quantity": QUANTITY,
+        "quote": pl.String(),
         "price": pl.Float64(),
+        "rate": pl.Float64(),
+        "currency": pl.String(),
         "notional": pl.Float64(),
         "cost": pl.Float64(),
         "median_quote_volume": pl.Float64(),
@@ -41,10 +44,12 @@ SCHEMA: Final = pl.Schema(
         "flags": pl.List(pl.String()),
     }
 )
-"""Quantities are signed and in base units, money is in the quote currency.
+"""Quantities are signed and in base units. Price, notional, least notional and volume are in the `quote`, as the exchange
+has them; `cost` is in the equity's `currency`, of which one unit of the quote is worth `rate`.
 
 A position that changes its sign has two rows: leg 1 closes it, leg 2 opens the other side from what leg 1 left, on the
-other route. `status` is `trade`, `keep` (nothing to do) or `untradable` with the `reason`. `permitted_quantity` is what
+other route: what leg 1 could not close stays, and both together lead to the target. `status` is `trade`, `keep` (nothing
+to do, or a remainder below one step) or `untradable` with the `reason`. `permitted_quantity` is what
 the short policy and reduce-only leave of the target. `participation` is of the whole symbol, both legs together: the
 notional wanted, and the one traded, over the median daily quote volume of 30 days.
 """
@@ -56,7 +61,9 @@ class Terms:
 
     at: date
     equity: float
-    """In the quote currency; every weight is a share of it."""
+    """Every weight is a share of it."""
+    currency: str
+    """Of the equity."""
     cost: float
     """Per unit of turnover."""
     rules: TradingRules
@@ -107,7 +114,8 @@ def trade_list(
     market = {row["symbol"]: row for row in quotes.iter_rows(named=True)}
     rows = []
     for symbol in sorted({*wanted, *holdings}):
-        wish, seen = _wish(symbol, wanted, holdings, market.get(symbol, {}), filters[symbol], terms)
+        seen = market.get(symbol, {})
+        wish = _wish(symbol, wanted, holdings, seen, filters[symbol], terms)
         found = plan(wish, terms.rules, reduce_only=terms.reduce_only)
         rows += _rows(symbol, wanted.get(symbol, 0.0), wish, found, seen, terms)
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
@@ -120,40 +128,44 @@ def _wish(
     seen: Mapping[str, Any],
     lot: Lot,
     terms: Terms,
-) -> tuple[Wish, float | None]:
-    """What is asked of a symbol, and the price that values it, which nobody may trade at where it is old."""
-    weight, price, volume = wanted.get(symbol, 0.0), seen.get("price"), seen.get("median_quote_volume")
+) -> Wish:
+    """What is asked of a symbol; an old price values it, but nobody may trade at it."""
+    weight, volume = wanted.get(symbol, 0.0), seen.get("median_quote_volume")
+    price, rate = seen.get("price"), seen.get("rate")
     traded = seen.get("price_date") == terms.at - timedelta(days=1)
-    target = Fraction(0) if weight == 0 else None if price is None else units_of(weight, price, terms)
-    wish = Wish(
+    target = None if price is None or rate is None else units_of(weight, price, rate, terms)
+    return Wish(
         held=Fraction(holdings.get(symbol, Decimal(0))),
-        target=target,
+        target=Fraction(0) if weight == 0 else target,
         price=exact(price) if price is not None and traded else None,
         volume=None if volume is None else exact(volume),
         lot=lot,
+        converts=not seen or rate is not None,
     )
-    return wish, price
 
 
-def units_of(weight: float, price: float, terms: Terms) -> Fraction:
-    """Quantity that a weight of the equity comes to."""
-    return exact(weight) * exact(terms.equity) / exact(price)
+def units_of(weight: float, price: float, rate: float, terms: Terms) -> Fraction:
+    """Quantity that a weight of the equity comes to, at a price in a quote that is worth `rate`."""
+    return exact(weight) * exact(terms.equity) / (exact(price) * exact(rate))
 
 
 def _rows(
-    symbol: str, weight: float, wish: Wish, found: Plan, price: float | None, terms: Terms
+    symbol: str, weight: float, wish: Wish, found: Plan, seen: Mapping[str, Any], terms: Terms
 ) -> list[tuple[object, ...]]:
     volume = wish.volume or None
     made = sum((abs(leg.quantity) for leg in found.legs), Fraction(0))
     asked = None if wish.target is None else abs((found.permitted or Fraction(0)) - wish.held)
     shares = [_share(size, wish.price, volume) for size in (asked, made)]
+    rate = seen.get("rate")
+    money = (seen.get("quote"), seen.get("price"), rate, terms.currency)
 
     def row(number: int, leg: Leg) -> tuple[object, ...]:
         notional = float(abs(leg.quantity) * (wish.price or 0))
         quantities = (leg.held, wish.target, found.permitted, leg.quantity, leg.held + leg.quantity)
         held, target, permitted, quantity, after = (None if q is None else stored(q) for q in quantities)
         side = "buy" if leg.quantity > 0 else "sell" if leg.quantity < 0 else None
-        traded = (held, weight, target, permitted, quantity, after, price, notional, notional * terms.cost)
+        cost = notional * (rate or 0.0) * terms.cost
+        traded = (held, weight, target, permitted, quantity, after, *money, notional, cost)
         filters = (stored(wish.lot.step), stored(wish.lot.min_notional), list(leg.flags))
         median = None if wish.volume is None else float(wish.volume)
         return (symbol, number, leg.route, side, leg.status, leg.reason, *traded, median, *shares, *filters)
