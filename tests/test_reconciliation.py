@@ -148,7 +148,13 @@ IN_TRY, IN_BTC, IN_USDC = "BINANCE:ETRY", "BINANCE:FBTC", "BINANCE:GUSDC"
 
 def several(**lot: Any) -> Facts:
     """Each in its own quote; USDC has no pair."""
-    book = Book().add(A, -0.1, **lot).add(IN_TRY, 0.1, margin=True).add(IN_BTC, 0.1, price=0.001, least="0.00001").add(IN_USDC, 0.1)
+    book = (
+        Book()
+        .add(A, -0.1, **lot)
+        .add(IN_TRY, 0.1, margin=True)
+        .add(IN_BTC, 0.1, price=0.001, least="0.00001")
+        .add(IN_USDC, 0.1)
+    )
     return Facts(book.wanted, {IN_TRY: 0.05, IN_USDC: 0.02, A: -0.05}, book.quotes(), info(book), terms())
 
 
