@@ -32,7 +32,10 @@ from sleevegraph.trading.trade_list import trade_list
 @click.argument("meta")
 @click.option("--on", type=GridDate(), help="Rebalance date; by default the newest that is stored.")
 @click.option(
-    "--equity", type=float, metavar="AMOUNT", help="In the manifest's currency (trading.currency); by default its own."
+    "--equity",
+    type=float,
+    metavar="AMOUNT",
+    help="In the first of universe.quotes; by default the meta's trading.equity.",
 )
 @click.option(
     "--holdings",

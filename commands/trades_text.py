@@ -131,7 +131,7 @@ def print_table(console: Console, rows: pl.DataFrame, told: Told, warning: str) 
     for name in ("held", "trade", "after", "price", "notional", "cost", "of volume"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("notes", overflow="fold")
-    size = pl.col("notional").sum().over("symbol")
+    size = (pl.col("notional") * pl.col("rate").fill_null(0.0)).sum().over("symbol")
     for row in rows.filter(pl.col("status") != KEEP).sort(-size, "symbol", "leg").iter_rows(named=True):
         table.add_row(*_cells(row, said=() if told.filters else (ASSUMED,)))
     console.print(table)

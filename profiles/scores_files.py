@@ -6,16 +6,18 @@ from io import StringIO
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 from polars.exceptions import PanicException, PolarsError
 
 from profiles.files import undecodable
 from sleevegraph.errors import SignalError
 from sleevegraph.signals.contract import printable
-from sleevegraph.signals.table import require_columns, table_of
+from sleevegraph.signals.table import COLUMNS, require_columns, table_of
 
 _AT_ONCE = 100_000
 """Records that are held as Python's objects."""
+_BEFORE, _AFTER = list(b",\n"), list(b",\r\n")
 _SHOWN = 60
 """Characters of a line in an error."""
 
@@ -51,10 +53,10 @@ def _of_csv(content: bytes, where: str) -> tuple[pl.DataFrame, pl.Series]:
     line, header = next(records, (1, []))
     if not header:
         raise SignalError(f"{where}: line 1: expected a header date,symbol,score, found an empty file; add scores")
-    twice = next((name for place, name in enumerate(header) if name and name in header[:place]), None)
+    twice = next((name for name in COLUMNS if header.count(name) > 1), None)
     if twice is not None:
-        found = f"{printable(twice)} twice"
-        raise SignalError(f"{where}: line {line}: expected every column once, found {found}; drop or rename one")
+        found = f"{header.count(twice)}; drop or rename"
+        raise SignalError(f"{where}: line {line}: {twice}: expected one column of that name, found {found} the others")
     require_columns(header, f"{where}: line {line}")
     plain = _plain(text, header) if line == 1 else None
     if plain is not None:
@@ -64,24 +66,45 @@ def _of_csv(content: bytes, where: str) -> tuple[pl.DataFrame, pl.Series]:
 
 def _plain(text: str, header: Sequence[str]) -> pl.DataFrame | None:
     """Read a file whose lines are its records and all of one length at once, which is much faster."""
-    body = text.partition("\n")[2].rstrip("\r\n")
-    if '"' in text or text.count("\r") != text.count("\r\n"):
+    first, _, rest = text.partition("\n")
+    body = _unquoted(rest.rstrip("\r\n").encode())
+    if body is None or first.count('"') % 2 or text.count("\r") != text.count("\r\n"):
         return None
     schema = {str(place): pl.String() for place in range(len(header))}
     try:
-        raw = pl.read_csv(body.encode(), has_header=False, schema=schema, quote_char=None)
+        raw = pl.read_csv(body, has_header=False, schema=schema, quote_char=None)
     except PolarsError:
         return None
-    full = raw.height == body.count("\n") + 1 and body.count(",") == raw.height * (len(header) - 1)
+    full = raw.height == body.count(b"\n") + 1 and body.count(b",") == raw.height * (len(header) - 1)
     if not full:  # no record is longer, so none is shorter, as an empty line would be
         return None
-    return raw.select(pl.col(str(place)).alias(name) for place, name in enumerate(header) if name)
+    return raw.select(pl.col(str(place)).alias(name) for name, place in _places(header).items())
+
+
+def _unquoted(body: bytes) -> bytes | None:
+    """The same without its quotes, or None where they hold anything together: a comma, a line break or a quote."""
+    if b'"' not in body:
+        return body
+    characters = np.frombuffer(b"\n" + body + b"\n", dtype=np.uint8)
+    quotes = np.flatnonzero(characters == ord('"'))
+    ends = np.flatnonzero((characters == ord(",")) | (characters == ord("\n")))
+    opening, closing = quotes[0::2], quotes[1::2]
+    if len(opening) != len(closing):
+        return None
+    within_a_field = (np.searchsorted(ends, opening) == np.searchsorted(ends, closing)).all()
+    around_it = np.isin(characters[opening - 1], _BEFORE).all() and np.isin(characters[closing + 1], _AFTER).all()
+    return body.replace(b'"', b"") if within_a_field and around_it else None
+
+
+def _places(header: Sequence[str]) -> dict[str, int]:
+    """Where each column stands, the first of those that share a name."""
+    return {name: header.index(name) for name in header if name}
 
 
 def _by_record(
     records: Iterator[tuple[int, list[str]]], header: Sequence[str], where: str
 ) -> tuple[pl.DataFrame, pl.Series]:
-    names = {name: place for place, name in enumerate(header) if name}
+    names = _places(header)
     frames, lines = [pl.DataFrame(schema=dict.fromkeys(names, pl.String()))], list[int]()
     while part := list(islice(records, _AT_ONCE)):
         for line, fields in part:

@@ -190,7 +190,7 @@ def _raised(error: BaseException, path: str, file: str) -> str:
 
 def _said(error: BaseException) -> str:
     """Type and text, where it has one that can be had: what it says of itself is code of the user's, too."""
-    name = type(error).__name__
+    name = printable(type(error).__name__)
     try:
         text = str(error.msg or "") if isinstance(error, SyntaxError) else str(error)
         said = printable(" ".join(text.split()))

@@ -256,7 +256,7 @@ class TradingRules(Rules):
     """From target weights to a trade list."""
 
     equity: float = Field(100_000.0, gt=0)
-    """Of the book that the stored trade list is for, in the market's `trading.currency`."""
+    """Of the book that the stored trade list is for, in the market's `currency`."""
     short_policy: Literal["margin", "perpetual", "drop"] = "margin"
     """Spot cannot be short: borrow on margin, sell the perpetual, or leave the short out."""
     participation_warn: Share = 0.01
@@ -266,7 +266,7 @@ class TradingRules(Rules):
     quantity_step: float = Field(1e-8, gt=0)
     """Where the exchange's own step is not known."""
     min_notional: float = Field(5.0, ge=0)
-    """Where the exchange's own is not known; in the market's `trading.currency`."""
+    """Where the exchange's own is not known; in the market's `currency`."""
 
     @model_validator(mode="after")
     def _warns_before_it_clips(self) -> "TradingRules":
@@ -298,13 +298,6 @@ class MetaProfile(Rules):
     trading: TradingRules = Field(default_factory=TradingRules)
 
 
-class MoneyRules(Rules):
-    """What equity, costs and sums are counted in, whatever the quotes of the symbols."""
-
-    currency: QuoteAsset | None = None
-    """The first of `universe.quotes` when left out."""
-
-
 class MarketProfile(Rules):
     """What all sleeves share: the universe, completeness and the benchmark."""
 
@@ -314,19 +307,11 @@ class MarketProfile(Rules):
     completeness: CompletenessRules = Field(default_factory=CompletenessRules)
     symbols: SymbolRules = Field(default_factory=SymbolRules)
     automation: AutomationRules = Field(default_factory=AutomationRules)
-    trading: MoneyRules = Field(default_factory=MoneyRules)
-
-    @model_validator(mode="after")
-    def _known_currency(self) -> "MarketProfile":
-        known = list(dict.fromkeys([*self.universe.quotes, *self.symbols.quotes]))
-        if self.currency not in known:
-            raise ValueError(f"trading.currency: expected one of {', '.join(known)}, found {self.currency!r}")
-        return self
 
     @property
     def currency(self) -> str:
-        """Of every equity."""
-        return self.trading.currency or self.universe.quotes[0]
+        """What equity, costs and sums are counted in, whatever the quotes of the symbols: the first of `universe.quotes`."""
+        return self.universe.quotes[0]
 
 
 class Family(Rules):

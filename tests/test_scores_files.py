@@ -1,5 +1,6 @@
 """Files of scores: what is read of them, and which line is named of what is not."""
 
+import csv
 from datetime import date
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from profiles import scores_files
 from profiles.scores_files import read_scores
 from sleevegraph.errors import SignalError
 from tests.signal_markets import AT, market, signal_of
@@ -135,22 +137,58 @@ HEADERS = ("date,symbol,score", "score,note,date,symbol", "date,symbol,score,,")
 
 
 @given(data=st.data(), header=st.sampled_from(HEADERS))
-@settings(max_examples=200, deadline=None)
-def test_a_file_without_quotes_reads_as_the_same_file_with_a_quoted_field_does(
+@settings(max_examples=400, deadline=None)
+def test_a_file_that_is_read_at_once_reads_as_one_that_is_read_record_by_record(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, header: str
 ) -> None:
-    """Quotes have it read record by record; without them it is read at once."""
-    record = st.tuples(*(FIELDS.get(name, st.sampled_from(["", "n"])) for name in header.split(",")))
+    field = st.sampled_from(
+        ["{}"] * 8 + ['"{}"'] * 4 + ['"{},n"', '"{}\n{}"', '"{},1\n2023-06-09,B"', '"{}""n"', '{}"n"', '"{}']
+    )
+    record = st.tuples(*(st.tuples(field, FIELDS.get(name, st.sampled_from(["", "n"]))) for name in header.split(",")))
+    written = record.map(lambda fields: ",".join(shape.replace("{}", text) for shape, text in fields))
     broken = st.sampled_from([",", ",,", ",,,,", "2023-06-09,A", "2023-06-09,A,1,n,m,o"])
-    rows = st.lists(st.tuples(st.one_of(*[record.map(",".join)] * 9, broken), ENDS), max_size=6)
+    rows = st.lists(st.tuples(st.one_of(*[written] * 9, broken), ENDS), max_size=6)
     body = "".join(row + end for row, end in data.draw(rows))
     body = body if data.draw(st.booleans()) else body.rstrip("\r\n")
+    file = tmp_path_factory.getbasetemp() / "scores.csv"
+    head = header.replace("score", '"score"') if data.draw(st.booleans()) else header
+    file.write_bytes(f"{head}\n{body}".encode())
     found = []
-    for name, head in (("plain", header), ("quoted", header.replace("score", '"score"'))):
-        file = tmp_path_factory.getbasetemp() / f"{name}.csv"
-        file.write_bytes(f"{head}\n{body}".encode())
-        try:
-            found.append(read_scores(file, "x").rows())
-        except SignalError as error:
-            found.append(str(error))
+    for patched in (False, True):
+        with pytest.MonkeyPatch.context() as patch:
+            if patched:
+                patch.setattr(scores_files, "_plain", lambda *_: None)
+            try:
+                found.append(read_scores(file, "x").rows())
+            except SignalError as error:
+                found.append(str(error))
     assert repr(found[0]) == repr(found[1])
+
+
+@pytest.mark.parametrize(
+    ("body", "plain"),
+    [
+        ("2023-06-09,A,1\n2023-06-09,B,2\n", True),
+        ('"2023-06-09","A","1"\r\n"2023-06-09","",""\r\n', True),
+        ('2023-06-09,"A",1', True),
+        ('2023-06-09,"A,B",1\n', False),
+        ('2023-06-09,"A\nB",1\n', False),
+        ('2023-06-09,"A,1\n2023-06-09,B",1\n', False),
+        ('2023-06-09,"A""B",1\n', False),
+        ('2023-06-09,A"",1\n', False),
+    ],
+)
+def test_quotes_that_hold_nothing_together_cost_no_time(body: str, plain: bool) -> None:
+    found = scores_files._plain(f'"date",symbol,score\n{body}', ["date", "symbol", "score"])
+    assert (found is not None) == plain
+    if found is not None:
+        expected = [row for row in csv.reader(body.splitlines()) if row]
+        assert [[field or "" for field in row] for row in found.rows()] == expected
+
+
+@pytest.mark.parametrize("head", ["date;symbol;score", "date\tsymbol\tscore", "date, symbol, score"])
+def test_another_separator_than_commas_is_told_so(tmp_path: Path, head: str) -> None:
+    file = tmp_path / "scores.csv"
+    file.write_text(f"{head}\n")
+    with pytest.raises(SignalError, match=r"line 1: .*separate columns by commas without blanks"):
+        read_scores(file, "x")

@@ -138,7 +138,7 @@ def test_a_finding_names_the_symbol_and_both_values(tmp_path: Path) -> None:
     lines = ("def signal(bars, at):", "    return bars.group_by('symbol').agg(score=pl.col('close').last()).collect()")
     signal = written(tmp_path, *lines)
     closes = dict(market().group_by("symbol").agg(pl.col("close").last()).rows())
-    noise = futures(market(), AT)["reversed"].group_by("symbol").agg(pl.col("close").sort_by("date").last())
+    noise = dict(futures(market(), AT))["reversed"].group_by("symbol").agg(pl.col("close").sort_by("date").last())
     known = dict(noise.rows())
     (finding,) = [one for one in judged(signal) if "(reversed)" in one.message]
     # The listing of the noise is what the last row is of, so there is no answer at all.
@@ -165,7 +165,7 @@ def test_what_is_stored_is_compared_and_not_only_the_answers_among_each_other() 
 
 
 def test_the_noise_leaves_the_past_as_it_is_and_is_a_market_that_nobody_could_tell_from_one() -> None:
-    draws = futures(market(), AT)
+    draws = dict(futures(market(), AT))
     assert list(draws) == ["scaled", "scaled for years", "half of the symbols gone", "reversed", "extreme"]
     for name, frame in draws.items():
         assert frame.filter(pl.col("date") < AT).equals(market())
@@ -174,7 +174,7 @@ def test_the_noise_leaves_the_past_as_it_is_and_is_a_market_that_nobody_could_te
         assert late["date"].unique().sort().to_list() == [AT + timedelta(days=day) for day in range(length)]
         assert late["symbol"].n_unique() == (3 if "half" in name else 6) + 1
         validate_bars(frame, name)
-    assert futures(market().clear(), AT) == {}
+    assert list(futures(market().clear(), AT)) == []
 
 
 def scores(folder: Path, *rows: tuple[str, str, float]) -> dict[str, object]:

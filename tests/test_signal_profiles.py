@@ -110,7 +110,7 @@ SCORES = {
     "a date of the first century": ("date,symbol,score\n23-06-09,A,1\n", "line 2: expected a date such as 2023-12-21, found '23-06-09'"),
     "a date without zeros": ("date,symbol,score\n2023-6-9,A,1\n", "line 2: expected a date such as 2023-12-21, found '2023-6-9'"),
     "a date before all": ("date,symbol,score\n0000-01-01,A,1\n", "line 2: expected a date such as 2023-12-21, found '0000-01-01'"),
-    "a column twice": ("date,symbol,score,score\n2023-06-09,A,1,2\n", "line 1: expected every column once, found score twice; drop or rename one"),
+    "a column twice": ("date,symbol,score,score\n2023-06-09,A,1,2\n", "line 1: score: expected one column of that name, found 2; drop or rename the others"),
     "a short row": ("date,symbol,score\n2023-06-09,A,1\n2023-06-09,B\n", "line 3: expected 3 fields as in the header, found 2 in '2023-06-09,B'; correct it"),
     "a long row": ("date,symbol,score\n2023-06-09,A,1\n2023-06-09,B,0,5\n", "line 3: expected 3 fields as in the header, found 4 in '2023-06-09,B,0,5'; correct it"),
     "a quote that is not closed": ('date,symbol,score\n2023-06-09,"A\nB",1\n2023-06-09,"C,1\n2023-06-09,D,1\n', "line 4: expected fields whose quotes enclose all of them and are closed, found '2023-06-09,\"C,1'; correct it"),

@@ -13,7 +13,7 @@ import pytest
 from assets.trades import SCHEMA, filters_before
 from definitions import build_definitions
 from resources.binance.source import EXCHANGE_INFO
-from sleevegraph.manifest import RISK_PROFILES, MoneyRules
+from sleevegraph.manifest import RISK_PROFILES, MarketProfile
 from sleevegraph.market_data.exchange_info import SCHEMA as INFO_SCHEMA
 from tests.command_homes import change
 from tests.homes import KEYS, LONG, META, NESTED, SHORT, TemporaryHome, cause, small_manifest, small_market
@@ -80,13 +80,15 @@ def test_every_profile_of_every_meta_is_listed_judged_and_described(home: Tempor
     assert f"{META}/flattened_weights@{KEYS[1]}" in home.receipt(LIST, CHECK, AT).inputs
 
 
-def test_an_equity_in_another_currency_is_converted_at_the_close_before_and_judged(home: TemporaryHome) -> None:
-    small = small_manifest()
-    market = small.market.model_copy(update={"trading": MoneyRules(currency="BTC")})
-    in_btc = replace(home, defs=build_definitions(small.model_copy(update={"market": market})))
+def test_an_equity_in_another_currency_is_converted_at_the_close_before_and_judged(
+    home: TemporaryHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
     usdt = home.read(LIST, AT)
     home.run(AT, assets=[], checks=[(LIST, CHECK)])
     assert home.receipt(LIST, CHECK, AT).passed
+    # The first quote of another universe; that universe itself would be another home.
+    monkeypatch.setattr(MarketProfile, "currency", property(lambda _: "BTC"))
+    in_btc = replace(home, defs=build_definitions(small_manifest()))
     in_btc.run(AT, assets=[], checks=[(LIST, CHECK)])
     assert any("ERROR CONVERSION BINANCE:" in finding for finding in home.receipt(LIST, CHECK, AT).findings)
     assert in_btc.run(AT, assets=[LIST], checks=[(LIST, CHECK)]).success

@@ -59,3 +59,10 @@ def test_shorts_that_nobody_lends_are_told_with_what_they_do_to_the_net_exposure
     (note,) = (text for text in notes(listed(book), told(book)) if "margin" in text)
     assert note.startswith("1 shorts are not opened: the exchange's symbols of 2024-09-10 allow none of them on margin")
     assert "net exposure 30.00 % where 20.00 % was wanted" in note
+
+
+def test_the_largest_symbol_comes_first_whatever_its_quote() -> None:
+    text = printed(Book().add(A, 0.5).add(IN_TRY, 0.1, price=340.7))
+    assert text.index(A.partition(":")[2]) < text.index(IN_TRY.partition(":")[2])
+    text = printed(Book().add(A, 0.1).add(IN_TRY, 0.5, price=340.7))
+    assert text.index(A.partition(":")[2]) > text.index(IN_TRY.partition(":")[2])

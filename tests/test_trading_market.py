@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from sleevegraph.bars import BAR_SCHEMA
-from sleevegraph.manifest import MarketProfile, MoneyRules, TradingRules, UniverseRules
+from sleevegraph.manifest import MarketProfile, TradingRules, UniverseRules
 from sleevegraph.market_data.exchange_info import SCHEMA as INFO
 from sleevegraph.market_data.exchange_info import exchange_info
 from sleevegraph.panel import build_panel
@@ -94,12 +94,9 @@ def test_a_rate_is_the_close_of_the_day_before_of_a_pair_or_one_over_it(
     assert found["BINANCE:ATRY"] == rate
 
 
-def test_the_equity_is_in_the_first_quote_of_the_universe_or_in_a_quote_that_is_known() -> None:
+def test_the_equity_is_in_the_first_quote_of_the_universe() -> None:
     assert MarketProfile().currency == "USDT"
     assert MarketProfile(universe=UniverseRules(quotes=("USDC", "USDT"))).currency == "USDC"
-    assert MarketProfile(trading=MoneyRules(currency="TRY")).currency == "TRY"
-    with pytest.raises(ValueError, match=r"trading.currency: expected one of USDT, USDC, .*, found 'USTD'"):
-        MarketProfile(trading=MoneyRules(currency="USTD"))
 
 
 def test_the_least_notional_of_the_manifest_is_in_the_currency_of_the_equity() -> None:

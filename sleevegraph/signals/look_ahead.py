@@ -5,7 +5,7 @@ functions that would use more if they could, and those that remember or draw lot
 the network, is the same in every trial, so nothing here can tell what it knows.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import date, timedelta
 
 import polars as pl
@@ -49,18 +49,18 @@ def look_ahead(signal: Signal, bars: pl.DataFrame, at: date, stored: pl.DataFram
 
 
 def _of_function(signal: Function, bars: pl.DataFrame, at: date) -> Iterator[Trial]:
-    known, noise = bars.filter(pl.col("date") < at), futures(bars, at)
+    known = bars.filter(pl.col("date") < at)
     score = signal.opened()
     yield NOT_DETERMINISTIC, "asked again", score, known
     yield NOT_DETERMINISTIC, "asked twice", score, known
-    for name, frame in noise.items():
+    for name, frame in futures(bars, at):
         yield LOOK_AHEAD, f"with noise from {at} on ({name})", score, frame
-    yield LOOK_AHEAD, "asked about a later rebalance before", _asked_later(signal, noise, at), known
+    yield LOOK_AHEAD, "asked about a later rebalance before", _asked_later(signal, bars, at), known
 
 
-def _asked_later(signal: Function, noise: Mapping[str, pl.DataFrame], at: date) -> Score:
+def _asked_later(signal: Function, bars: pl.DataFrame, at: date) -> Score:
     later, score = at + timedelta(days=STEP_DAYS), signal.opened()
-    for frame in noise.values():
+    for _, frame in futures(bars, at):
         try:
             score(frame.filter(pl.col("date") < later), later)
         except SignalError:

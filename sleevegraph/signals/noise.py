@@ -1,6 +1,6 @@
 """Futures that never were: nonsense from P on, to find out who looks at it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from datetime import date, timedelta
 
 import numpy as np
@@ -19,8 +19,8 @@ _AMOUNTS = ("volume", "quote_volume")
 _SEED = 20200101
 
 
-def futures(bars: pl.DataFrame, at: date) -> Mapping[str, pl.DataFrame]:
-    """By name of the draw: the bars before `at` as they are, and noise on the days from `at` on, sorted as bars are.
+def futures(bars: pl.DataFrame, at: date) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Draws with their names, made one at a time: the bars before `at` as they are, and noise on the days from `at` on, sorted as bars are.
 
     Prices and volumes times random factors; the same for years; the same of every second symbol, the others being gone;
     the last days backwards; prices a million times higher and lower in turns. In each of them a symbol is listed that
@@ -29,23 +29,23 @@ def futures(bars: pl.DataFrame, at: date) -> Mapping[str, pl.DataFrame]:
     known = bars.filter(pl.col("date") < at)
     first, last = known["date"].min(), known["date"].max()
     if not isinstance(first, date) or not isinstance(last, date):
-        return {}
+        return
     span = min((last - first).days + 1, DAYS)
     days = pl.col("date") - pl.lit(last)
     recent = known.filter(days > timedelta(days=-span))
     onwards = recent.with_columns(date=pl.lit(at) + days + timedelta(days=span - 1))
-    years = pl.concat(
-        onwards.with_columns(pl.col("date") + timedelta(days=after)) for after in range(0, FAR_DAYS, span)
-    )
+    years = (onwards.with_columns(pl.col("date") + timedelta(days=after)) for after in range(0, FAR_DAYS, span))
     turns = pl.when(pl.col("date").dt.ordinal_day() % 2 == 0).then(1e6).otherwise(1e-6)
-    draws = {
-        "scaled": _scaled(onwards),
-        "scaled for years": _scaled(years),
-        "half of the symbols gone": _scaled(onwards.filter(pl.col("symbol").rank("dense") % 2 == 0)),
-        "reversed": recent.with_columns(date=pl.lit(at) - days),
-        "extreme": onwards.with_columns(pl.col(*PRICES) * turns, pl.col(*_AMOUNTS) / turns),
-    }
-    return {name: pl.concat([known, _listing(noise)]).sort(KEY) for name, noise in draws.items()}
+    extreme = onwards.with_columns(pl.col(*PRICES) * turns, pl.col(*_AMOUNTS) / turns)
+    yield "scaled", _market(known, _scaled(onwards))
+    yield "scaled for years", _market(known, _scaled(pl.concat(years)))
+    yield "half of the symbols gone", _market(known, _scaled(onwards.filter(pl.col("symbol").rank("dense") % 2 == 1)))
+    yield "reversed", _market(known, recent.with_columns(date=pl.lit(at) - days))
+    yield "extreme", _market(known, extreme)
+
+
+def _market(known: pl.DataFrame, noise: pl.DataFrame) -> pl.DataFrame:
+    return pl.concat([known, _listing(noise)]).sort(KEY)
 
 
 def _scaled(noise: pl.DataFrame) -> pl.DataFrame:

@@ -1,5 +1,6 @@
 """Scores that somebody computed elsewhere: rows of (date, symbol, score), of which each rebalance takes the newest day."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -114,7 +115,8 @@ def require_columns(names: Sequence[str], where: str) -> None:
     for name in COLUMNS:
         if name not in names:
             found = printable(", ".join(names))
-            raise SignalError(f"{where}: {name}: expected a column of that name, found {found}; add it")
+            commas = name in re.split(r"[^a-z]+", found) and "separate columns by commas without blanks"
+            raise SignalError(f"{where}: {name}: expected a column of that name, found {found}; {commas or 'add it'}")
 
 
 def _day(kind: pl.DataType, where: str) -> pl.Expr:

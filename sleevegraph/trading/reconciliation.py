@@ -136,7 +136,8 @@ def _defects(rows: list[Row], case: _Case) -> list[Defect]:
         return [("TARGET_CHANGED", f"expected target weight {case.weight!r}, found {sorted(stated)}")]
     moneys = {tuple(map(row.get, ("quote", "rate", "currency"))) for row in rows}
     if moneys != {case.money}:
-        return [("CONVERSION", f"expected quote, rate and currency {case.money}, found {sorted(map(str, moneys))}")]
+        found = f"{sorted(map(str, moneys))}; materialise the trade list again"
+        return [("CONVERSION", f"expected quote, rate and currency {case.money}, found {found}")]
     permitted = _permitted(case, rows[0]["holding_quantity"])
     return [
         *_chain(rows, case),
