@@ -4,7 +4,9 @@ BIN := .venv/bin
 UV ?= uv
 PORT ?= 3000
 YEARS ?= 1
-PYTEST_ARGS ?= -n auto --dist worksteal
+# One more than cores: the longest tests wait for daemons most of their time.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PYTEST_ARGS ?= -n $(WORKERS) --dist worksteal
 LOCK := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
 

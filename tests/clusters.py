@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pytest
 
 from definitions import build_definitions
 from resources.executors import CELERY, DASK, EXECUTOR_VARIABLE, chosen_executor
@@ -24,7 +23,6 @@ from tests.homes import LONG, small_manifest
 PROJECT = Path(__file__).resolve().parent.parent
 STOP_SECONDS = 60
 REDIS = shutil.which("redis-server")
-needs_redis = pytest.mark.skipif(REDIS is None, reason="no redis-server: install the package redis-server")
 
 
 def celery_environment(root: Path, broker: str = "") -> dict[str, str]:

@@ -23,13 +23,13 @@ from resources import celery_steps
 from resources.folder_broker import folder_settings
 from sleevegraph.errors import SleevegraphError
 from tests.clusters import (
+    REDIS,
     began,
     celery_environment,
     celery_workers,
     dask_environment,
     failing_job,
     failure_of,
-    needs_redis,
     one_sleeve_definitions,
     one_sleeve_job,
     rebuildable,
@@ -89,10 +89,10 @@ def newest_run(home: TemporaryHome) -> dg.DagsterRun:
     return run
 
 
-@pytest.fixture(params=["folder", pytest.param("redis", marks=needs_redis)])
-def broker(request: pytest.FixtureRequest) -> Iterator[str]:
-    """URL of a broker; empty for the folder of the home."""
-    with redis_broker() if request.param == "redis" else nullcontext("") as url:
+@pytest.fixture
+def broker() -> Iterator[str]:
+    """URL of a broker; empty, where there is none, for the folder of the home, which the other tests use."""
+    with redis_broker() if REDIS else nullcontext("") as url:
         yield url
 
 

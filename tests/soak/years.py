@@ -11,6 +11,7 @@ import polars as pl
 
 from assets.certification_board import BOARD
 from sleevegraph.calendar import grid_dates
+from tests.crash.aftermath import LEDGERS
 from tests.homes import TemporaryHome, made_home
 from tests.soak import faults
 from tests.soak.driver import Soak
@@ -45,9 +46,6 @@ YEAR: tuple[Fault, ...] = (
 """Fourteen rebalances; then the same again."""
 
 TWO_DATES = (faults.clock_forward, faults.down_and_forward)
-
-LEDGERS = ("audit.jsonl", "audit_bundle/", "audit_verified/")
-"""Of what a ledger says of itself: it is continued where a rebalance is run again, and each links the one before."""
 
 
 @dataclass(frozen=True, slots=True)
